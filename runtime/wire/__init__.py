@@ -1,0 +1,1 @@
+"""Body bytes to named arrays and back, one file a media type."""

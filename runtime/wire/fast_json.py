@@ -1,0 +1,131 @@
+"""A JSON body that is one tensor of plain numbers, read without making a Python object of each number.
+
+    {"instances": [[0.1, 0.2], [0.3, 0.4]]}  --simdjson--> doubles, flat
+                  [ [   ,   ],[   ,   ] ]    --brackets and commas--> the shape, if lists are as long as their like
+
+Used where pysimdjson is installed (`json_body` reads everything without it), and only where its answer is beyond doubt:
+`decode` gives None, and `json_body` decides, for any other key, string, true, null or object in the body, for lists of
+unequal length, for integers that a double does not hold exactly, for what simdjson refuses, and for every error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from runtime.errors import RequestError
+from runtime.signature import Array, Batch, TensorSpec, convert
+from runtime.wire.expected import Decoded, Expected
+
+try:
+    import simdjson
+
+    Parser: Any = simdjson.Parser
+except ImportError:  # there is no wheel for every Python and machine
+    Parser = None
+
+_HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"(instances|inputs|features)"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
+_TAIL = re.compile(rb"\}[ \t\r\n]*\Z")
+_NUMBERS = b"0123456789+-.eE \t\r\n"
+# Tensors are nowhere deeper.
+_DEEPEST = 8
+_REALS = ("float32", "float64")
+_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
+# From here on integers and doubles part ways.
+_EXACT = 2.0**53
+# Up to here making objects is as quick.
+_FEW_BYTES = 200
+# A parser keeps memory of thirteen times its largest body: after a larger one than this it is let go.
+_KEPT_BYTES = 2 << 20
+_PARSERS: list[Any] = []
+
+
+def decode(body: bytes, expected: Expected) -> Decoded | None:
+    """What the body holds, or None where this reader is not sure."""
+    inputs, batch = expected.signature.inputs, expected.signature.batch
+    if Parser is None or len(body) < _FEW_BYTES or len(inputs) != 1:
+        return None
+    head = _HEAD.match(body)
+    if head is None:
+        return None
+    form = head[1].decode()
+    if batch is Batch.NONE and form != "inputs":
+        return None
+    try:
+        return _decoded(form, inputs[0], _tensor(body, form, head.end(), inputs[0]))
+    except (ValueError, RuntimeError, RequestError):  # not JSON, or not for this input: `json_body` says what it is
+        return None
+
+
+def _decoded(form: str, spec: TensorSpec, array: Array) -> Decoded | None:
+    if form != "features" or array.ndim == len(spec.shape):
+        return Decoded(form, {spec.name: array})
+    if array.ndim == len(spec.row_shape):
+        return Decoded(form, {spec.name: array[None]}, single=True)
+    return None
+
+
+def _tensor(body: bytes, form: str, start: int, spec: TensorSpec) -> Array:
+    """The value under the only key; ValueError and its like where this reader is not sure of it."""
+    tail = _TAIL.search(body, max(start, len(body) - 80))
+    text = body[start : tail.start() if tail else start]
+    shape = shape_of(text.translate(None, _NUMBERS))
+    if shape is None:
+        raise ValueError("not regular lists of numbers")
+    whole = not (b"." in text or b"e" in text or b"E" in text)
+    if spec.dtype in _INTEGERS and (whole or spec.quantization):
+        # Of a quantized input, numbers with a point are real values, and integers the tensor's own.
+        kind = "i" if whole else "d"
+    elif spec.dtype in _REALS:
+        # NumPy would make integers of them first: the same, as long as a double holds them.
+        kind = "d"
+    else:
+        raise ValueError("not for this input")
+    flat = _flat(body, form, kind)
+    if flat.size != math.prod(shape):
+        raise ValueError("a list is empty")
+    if kind == "d" and not np.abs(flat).max() < _EXACT:
+        raise ValueError("large numbers")
+    return convert(spec, flat.reshape(shape), form)
+
+
+def shape_of(skeleton: bytes) -> tuple[int, ...] | None:
+    """The shape whose nested lists have these brackets and commas; None if they are no regular nesting.
+
+    An empty list looks like one of one item: the number of numbers tells them apart.
+    """
+    depth = len(skeleton) - len(skeleton.lstrip(b"["))
+    if not 0 < depth <= _DEEPEST:
+        return None
+    sizes: list[int] = []
+    length = 0  # of the skeleton of one item of the list that is looked at
+    for level in range(1, depth + 1):
+        end = skeleton.find(b"]" * level)
+        size, rest = divmod(end + level - (depth - level) - 1, length + 1)
+        if end < 0 or rest or size < 1:
+            return None
+        sizes.append(size)
+        length = size * (length + 1) + 1
+    built = b""
+    for size in sizes:
+        built = b"[" + b",".join([built] * size) + b"]"
+        if len(built) > len(skeleton):
+            return None
+    return tuple(reversed(sizes)) if built == skeleton else None
+
+
+def _flat(body: bytes, form: str, kind: str) -> Array:
+    """Every number under the key, in order: float64 for `d`, int64 for `i`. Raises ValueError, RuntimeError."""
+    parser: Any = _PARSERS.pop() if _PARSERS else Parser()
+    numbers = parser.parse(body)[form].as_buffer(of_type=kind)
+    if len(body) <= _KEPT_BYTES:
+        _PARSERS.append(parser)
+    return np.frombuffer(numbers, np.float64 if kind == "d" else np.int64)
+
+
+def forget() -> None:
+    """Let the kept parsers go, and their memory with them."""
+    _PARSERS.clear()
