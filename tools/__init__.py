@@ -1,0 +1,1 @@
+"""Development: scripts that a person runs. Production never imports this package."""

@@ -1,0 +1,264 @@
+"""Where artifacts are published: a folder, an object store, or a web server that takes PUT. One small interface.
+
+    store = open_store("s3://models/prod")
+    body, tag = store.read("digits/index.json")
+    store.replace("digits/index.json", changed, tag)        # ConflictError if somebody else was quicker
+
+Messages name addresses without their secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from runtime import casters
+from runtime.settings import shown_url
+from tools.errors import ExportError
+
+Tick = Callable[[int], None]
+CHUNK = 1 << 20
+
+
+class StoreError(ExportError):
+    """The store refuses, cannot be reached, or is none that is known here."""
+
+
+class ConflictError(StoreError):
+    """Somebody else has changed the file since it was read."""
+
+
+class Store(Protocol):
+    """Files by relative path. Every method raises StoreError."""
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """A file and the tag of this state of it; None if there is none."""
+
+    def replace(self, path: str, content: bytes, tag: str) -> None:
+        """Write a small file if its state is still that of `tag` ("": it is not there); else ConflictError."""
+
+    def upload(self, path: str, source: Path, tick: Tick) -> None:
+        """Write a large file; `tick` is told the bytes of each piece."""
+
+    def size(self, path: str) -> int | None:
+        """A file's bytes; None if there is none."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+
+    def folders(self) -> list[str]:
+        """The names of the folders at the top."""
+
+
+def open_store(url: str) -> Store:
+    """The store at a folder, file://, s3://, gs://, az:// or http(s):// address, with the environment's credentials."""
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in ("", "file"):
+        return Folder(Path(unquote(urlsplit(url).path)) if scheme else Path(url))
+    if scheme in ("http", "https"):
+        return Web(url, os.environ.get("PUBLISH_AUTH", ""))
+    if scheme in ("s3", "gs", "az"):
+        from tools.object_stores import ObjectStore  # noqa: PLC0415 - obstore is for those who publish there
+
+        return ObjectStore(url)
+    raise StoreError(f"{scheme}:// is no destination: a folder, s3://, gs://, az:// or https://")
+
+
+class Folder:
+    """A folder on a disk. Its index is replaced under a lock file, for a folder knows no conditional writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """See Store."""
+        try:
+            content = (self._folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{self._folder / path} cannot be read: {error.strerror}") from None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def replace(self, path: str, content: bytes, tag: str) -> None:
+        """See Store."""
+        with self._writing(path) as target, (target.parent / f".{target.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self.read(path)
+            if (found[1] if found else "") != tag:
+                raise ConflictError(f"{target} has been changed meanwhile")
+            self._put(target, iter([content]))
+
+    def upload(self, path: str, source: Path, tick: Tick) -> None:
+        """See Store."""
+        with self._writing(path) as target:
+            self._put(target, pieces(source, tick))
+
+    def size(self, path: str) -> int | None:
+        """See Store."""
+        target = self._folder / path
+        return target.stat().st_size if target.is_file() else None
+
+    def delete(self, path: str) -> None:
+        """See Store; a folder that is left empty goes too."""
+        target = self._folder / path
+        target.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            target.parent.rmdir()
+
+    def folders(self) -> list[str]:
+        """See Store."""
+        return sorted(path.name for path in self._folder.glob("*/") if path.is_dir())
+
+    @contextlib.contextmanager
+    def _writing(self, path: str) -> Iterator[Path]:
+        target = self._folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield target
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror}") from None
+
+    def _put(self, target: Path, content: Iterator[bytes]) -> None:
+        """Write it whole or not at all; readable by all, for a web server may serve it."""
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".publish-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in content:
+                    file.write(piece)
+                file.flush()
+                os.fsync(descriptor)
+                os.fchmod(descriptor, 0o644)
+            Path(temporary).replace(target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+class Web:
+    """A web server that takes PUT and answers GET, HEAD and DELETE; ETags guard the index where it knows them."""
+
+    def __init__(self, url: str, auth: str) -> None:
+        parts = urlsplit(url)
+        self._base, self._query = parts._replace(query="", fragment="").geturl().rstrip("/"), parts.query
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["Accept-Encoding"] = "identity"
+        if auth:
+            try:
+                self._session.headers.update(casters.auth(auth))
+            except ValueError as error:
+                raise StoreError(f"PUBLISH_AUTH: {error}") from None
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """See Store."""
+        reply = self._ask("GET", path, fine=(200, 404))
+        return None if reply.status_code == 404 else (reply.content, reply.headers.get("ETag", "*"))
+
+    def replace(self, path: str, content: bytes, tag: str) -> None:
+        """See Store."""
+        condition = {"If-Match": tag} if tag not in ("", "*") else {} if tag else {"If-None-Match": "*"}
+        reply = self._ask("PUT", path, data=content, headers=condition, fine=(200, 201, 204, 409, 412))
+        if reply.status_code in (409, 412):
+            raise ConflictError(f"{self._shown(path)} has been changed meanwhile")
+
+    def upload(self, path: str, source: Path, tick: Tick) -> None:
+        """See Store."""
+        length = {"Content-Length": str(source.stat().st_size)}
+        self._ask("PUT", path, data=pieces(source, tick), headers=length, fine=(200, 201, 204))
+
+    def size(self, path: str) -> int | None:
+        """See Store."""
+        reply = self._ask("HEAD", path, fine=(200, 404))
+        return None if reply.status_code == 404 else int(reply.headers.get("Content-Length", "-1"))
+
+    def delete(self, path: str) -> None:
+        """See Store."""
+        self._ask("DELETE", path, fine=(200, 202, 204, 404))
+
+    def folders(self) -> list[str]:
+        """A web server does not tell them."""
+        raise StoreError(f"{self._shown('')} cannot be listed: name the model, {self._shown('NAME')}")
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        fine: tuple[int, ...],
+        data: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        url = f"{self._base}/{path}" + (f"?{self._query}" if self._query else "")
+        try:
+            reply = self._session.request(
+                method, url, data=data, headers=headers, timeout=(10, 300), allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise StoreError(f"{self._shown(path)}: {type(error).__name__}") from None
+        if reply.status_code not in fine:
+            hint = " (PUBLISH_AUTH)" if reply.status_code in (401, 403) else ""
+            raise StoreError(f"{self._shown(path)} answered {reply.status_code} to {method}{hint}")
+        return reply
+
+    def _shown(self, path: str) -> str:
+        return shown_url(f"{self._base}/{path}")
+
+
+class Rehearsal:
+    """Reads from a store and writes into a folder: the very tree that publishing would leave, without touching it."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store, self._folder = store, Folder(folder)
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """See Store."""
+        return self._folder.read(path) or self._store.read(path)
+
+    def replace(self, path: str, content: bytes, tag: str) -> None:
+        """See Store; there is nobody to be in conflict with."""
+        del tag
+        found = self._folder.read(path)
+        self._folder.replace(path, content, found[1] if found else "")
+
+    def upload(self, path: str, source: Path, tick: Tick) -> None:
+        """See Store."""
+        self._folder.upload(path, source, tick)
+
+    def size(self, path: str) -> int | None:
+        """See Store."""
+        return self._folder.size(path)
+
+    def delete(self, path: str) -> None:
+        """See Store."""
+        self._folder.delete(path)
+
+    def folders(self) -> list[str]:
+        """See Store."""
+        return self._store.folders()
+
+
+def pieces(source: Path, tick: Tick) -> Iterator[bytes]:
+    """A file piece by piece; `tick` is told the bytes of each."""
+    with source.open("rb") as file:
+        while piece := file.read(CHUNK):
+            yield piece
+            tick(len(piece))
+
+
+def without_secrets(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A foreign library's message without what stands in queries, in user:password@, or in secret variables."""
+    text = re.sub(r"\?[^\s\"'<>)]+", "?...", text)
+    text = re.sub(r"//[^/\s@]+@", "//...@", text)
+    for name, value in environ.items():
+        if len(value) >= 8 and re.search(r"KEY|SECRET|TOKEN|SAS|PASSWORD|AUTH", name):
+            text = text.replace(value, "...")
+    return text
