@@ -1,0 +1,209 @@
+"""Which reader a body is for, forms, the reply's form, and the best classes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from runtime.errors import MediaTypeError, NotAcceptableError, RequestError
+from runtime.manifest import Image
+from runtime.signature import Batch, TensorSpec
+from runtime.wire import accept, bodies, npy, ranking
+from runtime.wire.expected import Expected
+from tests.runtime.tensors import expecting, same
+
+ROWS = expecting(TensorSpec("x", "float32", (-1, 3)), batch=Batch.DYNAMIC)
+WHOLE = expecting(TensorSpec("x", "float32", (2, 3)))
+TWO = expecting(TensorSpec("a", "float32", (-1, 2)), TensorSpec("b", "int32", (-1, 1)), batch=Batch.DYNAMIC)
+SPEC = TensorSpec("photo", "uint8", (-1, 2, 2, 3))
+PHOTO = Expected(expecting(SPEC, batch=Batch.DYNAMIC).signature, images={"photo": Image(2, 2, 3)})
+ARRAY = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+
+
+def picture(value: int) -> bytes:
+    stream = io.BytesIO()
+    Pillow.new("RGB", (2, 2), (value, value, value)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def form(*parts: tuple[str, str, bytes]) -> tuple[bytes, str]:
+    """A form of (name, media type, content), and its Content-Type."""
+    body = b""
+    for name, media_type, content in parts:
+        told = f'Content-Disposition: form-data; name="{name}"; filename="f"\r\n'
+        told += f"Content-Type: {media_type}\r\n" if media_type else ""
+        body += b"--edge\r\n" + told.encode() + b"\r\n" + content + b"\r\n"
+    return body + b"--edge--\r\n", 'multipart/form-data; boundary="edge"'
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (json.dumps({"instances": ARRAY.tolist()}).encode(), "application/json; charset=utf-8"),
+        (json.dumps({"instances": ARRAY.tolist()}).encode(), "application/vnd.api+json"),
+        (json.dumps({"instances": ARRAY.tolist()}).encode(), "application/x-www-form-urlencoded"),
+        (json.dumps({"instances": ARRAY.tolist()}).encode(), ""),
+        (npy.dumps(ARRAY), "application/x-npy"),
+        (npy.dumps(ARRAY), "Application/NPY"),
+        (npy.dumps(ARRAY.astype(">f8")), "application/octet-stream"),
+        (npy.dumps(ARRAY), ""),
+        (npy.dumps_npz({"x": ARRAY}), "application/x-npz"),
+        (npy.dumps_npz({"arr_0": ARRAY}), "application/octet-stream"),
+        (ARRAY.astype("<f4").tobytes(), "application/octet-stream"),
+        (b"1,2,3\n4,5,6\n", "text/csv"),
+        form(("x", "", json.dumps(ARRAY.tolist()).encode())),
+        form(("anything", "", npy.dumps(ARRAY))),
+    ],
+)
+def test_one_array_in_many_bodies(body: bytes, media_type: str) -> None:
+    """Whatever the media type, the same array; a model without rows answers with whole tensors."""
+    decoded = bodies.read(body, media_type, ROWS)
+    assert same(np.array(decoded.arrays["x"], order="C"), ARRAY)
+    assert decoded.form == "instances"
+    if not body.startswith((b"{", b"1")):
+        assert bodies.read(body, media_type, WHOLE).form == "inputs"
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "image/*", "", "application/x-www-form-urlencoded"])
+def test_a_picture_is_told_by_its_type_or_its_first_bytes(media_type: str) -> None:
+    """`curl --data-binary @cat.png` without a header works too."""
+    assert bodies.read(picture(7), media_type, PHOTO).arrays["photo"].tolist() == np.full((1, 2, 2, 3), 7).tolist()
+
+
+def test_pictures_in_a_form_are_rows() -> None:
+    """`curl -F image=@a.png -F image=@b.png`, under any one name."""
+    array = bodies.read(*form(("image", "image/png", picture(1)), ("image", "", picture(2))), PHOTO).arrays["photo"]
+    assert array[:, 0, 0, 0].tolist() == [1, 2]
+    with pytest.raises(RequestError, match="unknown 'file'"):
+        bodies.read(*form(("photo", "", picture(1)), ("file", "", picture(2))), PHOTO)
+
+
+def test_several_inputs_are_parts_by_their_names() -> None:
+    """.npy in one, JSON in the other; each exactly once."""
+    body = form(("b", "", b"[[3]]"), ("a", "", npy.dumps(np.array([[1, 2]]))))
+    arrays = bodies.read(*body, TWO).arrays
+    assert arrays["a"].tolist() == [[1, 2]]
+    assert arrays["b"].tolist() == [[3]]
+    with pytest.raises(RequestError, match="missing 'b'"):
+        bodies.read(*form(("a", "", b"[[1, 2]]")), TWO)
+    with pytest.raises(RequestError, match="only pictures can be several"):
+        bodies.read(*form(("a", "", b"[[1, 2]]"), ("b", "", b"[[1]]"), ("b", "", b"[[1]]")), TWO)
+
+
+def test_npz_holds_several_inputs_by_name() -> None:
+    """No name may lack or be left over."""
+    arrays = {"a": np.array([[1.0, 2]]), "b": np.array([[3]])}
+    assert bodies.read(npy.dumps_npz(arrays), "application/x-npz", TWO).arrays["b"].dtype == np.int32
+    for wrong in ({"a": arrays["a"]}, {**arrays, "c": arrays["b"]}):
+        with pytest.raises(RequestError, match="this model's inputs are 'a', 'b'"):
+            bodies.read(npy.dumps_npz(wrong), "application/x-npz", TWO)
+
+
+def test_a_string_tensor_takes_numpys_strings() -> None:
+    """Fixed width, of bytes or of text."""
+    words = expecting(TensorSpec("x", "string", (-1,)), batch=Batch.DYNAMIC)
+    for array in (np.array([b"ant", b"bee"]), np.array(["ant", "bee"])):
+        assert bodies.read(npy.dumps(array), "application/x-npy", words).arrays["x"].tolist() == [b"ant", b"bee"]
+
+
+@pytest.mark.parametrize("media_type", ["video/mp4", "text/html", "multipart/mixed; boundary=x", "application/pdf"])
+def test_other_media_types_are_refused(media_type: str) -> None:
+    """415, before the body is looked at."""
+    with pytest.raises(MediaTypeError):
+        bodies.read(b"{}", media_type, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"x", "multipart/form-data"),
+        (b"x", "multipart/form-data; boundary="),
+        (b"x", "multipart/form-data; boundary=edge"),
+        (form(("x", "", b"[]"))[0][:-10], "multipart/form-data; boundary=edge"),
+        (b"--edge--\r\n", "multipart/form-data; boundary=edge"),
+        (b"--edge\r\nContent-Disposition: form-data\r\n\r\n1\r\n--edge--\r\n", "multipart/form-data; boundary=edge"),
+        (form(*[("x", "", b"1")] * 300)[0], "multipart/form-data; boundary=edge"),
+        (form(("x", "", b"\x00"))[0], "multipart/form-data; boundary=edge"),
+        (npy.dumps(ARRAY), "application/json"),
+        (npy.dumps(ARRAY)[:-1], "application/x-npy"),
+        (npy.dumps(ARRAY.astype("datetime64[s]")), "application/x-npy"),
+        (npy.dumps(ARRAY.astype(complex)), "application/x-npy"),
+        (npy.dumps(ARRAY.astype("S")), "application/x-npy"),
+        (npy.dumps(np.array([[np.nan, 1, 2]])), "application/x-npy"),
+        (b"PK\x03\x04", "application/x-npz"),
+        (picture(1), "image/png"),
+    ],
+)
+def test_damaged_bodies_are_refused(body: bytes, media_type: str) -> None:
+    """400, and no exception of NumPy's, Werkzeug's or zipfile's."""
+    with pytest.raises(RequestError):
+        bodies.read(body, media_type, ROWS)
+
+
+@given(st.binary(max_size=120), st.sampled_from([b"", b"--edge\r\n", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"GIF89a"]))
+@settings(max_examples=150, deadline=None)
+def test_any_bytes_of_any_type_are_arrays_or_an_error_of_ours(data: bytes, start: bytes) -> None:
+    """No reader lets another exception out."""
+    for media_type in ("", "application/octet-stream", "text/csv", "image/png", 'multipart/form-data; boundary="edge"'):
+        with contextlib.suppress(RequestError):
+            bodies.read(start + data, media_type, PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type"),
+    [
+        ("", accept.JSON),
+        ("*/*", accept.JSON),
+        ("text/html, */*;q=0.8", accept.JSON),
+        ("application/x-npy", accept.NPY),
+        ("application/json;q=0.5, application/x-npz", accept.NPZ),
+        ("application/x-npy;q=0, application/json", accept.JSON),
+        ("APPLICATION/NPY; q=0.1", accept.NPY),
+    ],
+)
+def test_the_reply_is_what_the_client_likes_best(header: str, media_type: str) -> None:
+    """By the weights of its Accept header."""
+    assert accept.choose(header) == media_type
+
+
+@pytest.mark.parametrize("header", ["text/html", "application/json;q=0", "application/x-npy;q=x", "image/*"])
+def test_a_reply_that_the_client_does_not_take_is_refused(header: str) -> None:
+    """406, with what there is."""
+    with pytest.raises(NotAcceptableError, match="application/x-npz"):
+        accept.choose(header)
+
+
+def test_replies_in_numpys_formats_read_back() -> None:
+    """Text becomes NumPy's strings of fixed width."""
+    words = np.array([[b"ant"], [b"bumblebee"]], object)
+    assert np.load(io.BytesIO(accept.write(accept.NPY, {"y": words}))).tolist() == [[b"ant"], [b"bumblebee"]]
+    found = np.load(io.BytesIO(accept.write(accept.NPZ, {"y": words, "z": ARRAY})))
+    assert same(found["z"], ARRAY)
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=8), st.integers(1, 10))
+@settings(max_examples=100, deadline=None)
+def test_the_best_classes_come_first(scores: list[float], count: int) -> None:
+    """As sorted() has them: of equal ones the first, NaN at the end."""
+    array = np.array([scores], np.float32)
+    numbers: list[float] = array[0].tolist()
+    want = sorted(range(len(scores)), key=lambda index: (numbers[index] != numbers[index], -numbers[index]))
+    assert ranking.order(array, count, "y")[0].tolist() == want[:count]
+
+
+def test_classes_are_told_with_their_labels() -> None:
+    """Label, score and index; no label where there is none."""
+    scores = np.array([[0.25, 0.75]], np.float32)
+    ranked: NDArray[Any] = ranking.top(scores, ranking.order(scores, 2, "output 'y'"), ("cat",))
+    assert ranked.tolist() == [[{"score": 0.75, "index": 1}, {"label": "cat", "score": 0.25, "index": 0}]]
+    with pytest.raises(RequestError, match="no classes"):
+        ranking.order(np.array([b"a"], object), 1, "output 'y'")

@@ -1,0 +1,1 @@
+"""Tests of real servers: gunicorn on a free port."""

@@ -1,0 +1,173 @@
+"""The doctor, against apps that are broken in one way each; the sound one has nothing to complain of."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tools.broken_apps import FILES, ROOT, STARTS, Case, sound
+from tools import doctor
+from tools.checks.base import App, Finding
+from tools.checks.files import is_ignored
+from tools.checks.platforms import FAILURES, PLATFORMS
+from tools.checks.trial_run import Run
+
+OWN = {"PATH": "/usr/bin:/bin"}
+BY_NAME = {check.name: check for check in doctor.CHECKS}
+
+
+def app_of(folder: Path, case: Case, *, start: bool = False) -> App:
+    platform = PLATFORMS[case.platform]
+    environ = doctor.environment(folder, platform, case.settings, OWN)
+    return App(folder, platform, environ, Path(sys.executable), Run if start else None)
+
+
+def look(folder: Path, case: Case, *, start: bool = False) -> Finding:
+    app = app_of(folder, case, start=start)
+    try:
+        return BY_NAME[case.check].function(app)
+    finally:
+        app.close()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_broken_is_found(tmp_path: Path, name: str) -> None:
+    """It is repaired where that is safe; else --fix says what to do and leaves every file as it is."""
+    case = FILES[name]
+    case.break_it(sound(tmp_path))
+    before = contents(tmp_path)
+    found = look(tmp_path, case)
+    assert (found.status, case.told in found.message) == (case.status, True), found
+    assert found.fix
+    assert (found.repair is not None) is case.fixed
+    assert contents(tmp_path) == before
+    if case.fixed:
+        ((_, after, done),) = doctor.examine(app_of(tmp_path, case), [BY_NAME[case.check]], fix=True)
+        assert done
+        assert after.status == "ok", after
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gunicorn runtime.wsgi:app -c gunicorn.conf.py",
+        "gunicorn --preload runtime.wsgi:app --log-file -",
+        "gunicorn -b localhost:8000 -w 2 runtime.wsgi",
+        "gunicorn --chdir runtime wsgi:app",
+        "python -m gunicorn 'runtime.wsgi:create()'",
+    ],
+)
+def test_the_entry_point_is_found_among_gunicorns_arguments(tmp_path: Path, command: str) -> None:
+    sound(tmp_path).joinpath("Procfile").write_text(f"web: {command}\n", encoding="utf-8")
+    assert look(tmp_path, Case("entry-point", "ok", "", lambda app: None)).status == "ok"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_sound_app_passes(tmp_path: Path, platform: str) -> None:
+    app = app_of(sound(tmp_path), Case("", "", "", lambda app: None, platform=platform))
+    found = doctor.examine(app, [check for check in doctor.CHECKS if not check.starts])
+    assert [(check.name, item) for check, item, _ in found if item.status not in ("ok", "skip")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STARTS)
+def test_what_only_a_start_shows_is_found(tmp_path: Path, name: str) -> None:
+    case = STARTS[name]
+    case.break_it(sound(tmp_path))
+    found = look(tmp_path, case, start=True)
+    assert (found.status, case.told in found.message) == (case.status, True), found
+
+
+@pytest.mark.slow
+def test_more_memory_than_the_machine_has_is_found(tmp_path: Path) -> None:
+    """The processes are really weighed: on a machine of 16 MB nothing fits."""
+    app = App(
+        sound(tmp_path),
+        replace(PLATFORMS["heroku"], memory_mb=16),
+        doctor.environment(tmp_path, PLATFORMS["heroku"], (), OWN),
+        Path(sys.executable),
+        Run,
+    )
+    try:
+        assert BY_NAME["memory"].function(app).status == "fail"
+        assert BY_NAME["answer-time"].function(app).status == "ok"
+    finally:
+        app.close()
+
+
+def test_a_slug_over_the_limit_is_told_with_what_to_cut(tmp_path: Path) -> None:
+    app = app_of(sound(tmp_path), Case("", "", "", lambda app: None))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "old.bin").write_bytes(random.Random(0).randbytes(3 << 20))
+    found = BY_NAME["weight"].function(replace(app, platform=replace(app.platform, slug_mb=10)))
+    assert (found.status, found.fix) == ("fail", "cut weights/old.bin 3.0 MB")
+
+
+def run_doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "tools/doctor.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+
+
+@pytest.mark.slow
+def test_the_whole_examination_of_the_sound_app(tmp_path: Path) -> None:
+    """Started as a dyno starts it, every check passes, the stop included."""
+    done = run_doctor(str(sound(tmp_path)), "--python", sys.executable, "--json")
+    told = json.loads(done.stdout)
+    status = {row["check"]: row["status"] for row in told["findings"]}
+    assert set(status) == set(BY_NAME)
+    assert set(status.values()) == {"ok"}, told
+    assert done.returncode == 0
+
+
+def test_the_exit_code_and_the_table_tell_a_failure(tmp_path: Path) -> None:
+    sound(tmp_path).joinpath("Procfile").unlink()
+    done = run_doctor(str(tmp_path), "--no-start")
+    assert done.returncode == 1
+    assert "there is no Procfile" in done.stdout
+    assert "H10" in done.stdout
+
+
+def test_a_failure_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    done = run_doctor(str(sound(tmp_path)), "--no-start", "--failure", "H12", "--json")
+    assert [row["check"] for row in json.loads(done.stdout)["findings"]] == ["request-time"]
+
+
+def test_every_classic_failure_has_its_checks() -> None:
+    foretold = {code for check in doctor.CHECKS for code in check.foretells}
+    assert foretold == set(FAILURES)
+    assert {"H10", "R10", "H12", "R14", "R15"} <= foretold
+
+
+def test_every_check_has_a_broken_app() -> None:
+    covered = {case.check for case in (*FILES.values(), *STARTS.values())} | {"memory", "answer-time"}
+    assert covered == set(BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "ignored"),
+    [
+        ("tests/a.py", True),
+        ("docs/b/c.md", True),
+        ("runtime/tests.py", False),
+        ("a/notes.md", True),
+        ("runtime/a.py", False),
+    ],
+)
+def test_slugignore_is_read_as_the_platform_reads_it(name: str, ignored: bool) -> None:
+    assert is_ignored(name, ["# a comment", "", "/tests", "/docs/", "*.md"]) is ignored
+
+
+def test_wrong_arguments_are_told() -> None:
+    assert run_doctor("/no/such/folder").returncode == 2
+    assert run_doctor("--set", "MODEL_URL").returncode == 2
