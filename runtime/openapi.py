@@ -6,6 +6,7 @@ tensor has as many values as its shape), it describes the case of one row. Examp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,14 +17,12 @@ from runtime.model import Model
 from runtime.models import State
 from runtime.self_test import zeros
 from runtime.settings import Settings
-from runtime.signature import Array, Batch, TensorSpec
+from runtime.signature import FLOAT_BOUND, Array, Batch, TensorSpec
 from runtime.wire.infer import DATATYPES
 
 Json = dict[str, Any]
 # A longer example would be most of the document.
 _LONGEST_EXAMPLE = 4096
-# What is nearer to zero rounds to a finite number of that type.
-_FLOAT_BOUND = {"float16": 65520.0, "float32": 3.4028235677973366e38, "float64": 1.7976931348623157e308}
 _ERRORS = {
     "400": "The request is wrong; `error` says what was expected and what came.",
     "404": "There is no such model, version or path.",
@@ -161,7 +160,7 @@ class _Schemas:
 
     def _told(self, spec: TensorSpec) -> Json:
         """An element of a reply: a float may be NaN, which JSON tells as null or a string."""
-        if spec.client_dtype in _FLOAT_BOUND:
+        if spec.client_dtype in FLOAT_BOUND:
             return {"type": ["number", "string" if self._settings.non_finite == "string" else "null"]}
         return {} if spec.dtype == "string" else _element(spec)
 
@@ -225,8 +224,8 @@ def _element(spec: TensorSpec) -> Json:
         return {"type": "string"}
     if dtype == "bool":
         return {"type": "boolean"}
-    if dtype in _FLOAT_BOUND:
-        bound = _FLOAT_BOUND[dtype]
+    if dtype in FLOAT_BOUND:
+        bound = min(FLOAT_BOUND[dtype], sys.float_info.max)
         return {"type": "number", "exclusiveMinimum": -bound, "exclusiveMaximum": bound}
     limits = np.iinfo(dtype)
     return {"type": "integer", "minimum": int(limits.min), "maximum": int(limits.max)}

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from runtime.errors import RequestError, TooLargeError, UnsupportedError
 
 Array = NDArray[Any]
+# What is nearer to zero rounds to a finite number of that type.
+FLOAT_BOUND = {"float16": 65520.0, "float32": 3.4028235677973366e38, "float64": float("inf")}
 
 
 class Batch(Enum):
@@ -125,7 +127,7 @@ def convert(spec: TensorSpec, array: Array, what: str) -> Array:
     if kind == "f" or target.itemsize == 2:  # any integer fits float32
         wide = array if kind == "f" else array.astype(np.float64)
         # Asked before the cast, which would warn; NaN is not less than anything.
-        if array.size and not float(np.abs(wide).max()) <= float(np.finfo(target).max):
+        if array.size and not float(np.abs(wide).max()) < FLOAT_BOUND[target.name]:
             raise RequestError(f"{what}: holds NaN, an infinity or a number too large for {target.name}")
     return array.astype(target, copy=False)
 

@@ -76,6 +76,15 @@ def test_float16_is_written_in_its_shortest_form() -> None:
     assert json_reply.dumps(told) == b'{"y":[[0.1,65500.0]]}'
 
 
+def test_what_rounds_to_the_largest_float32_is_taken_and_what_rounds_to_infinity_is_not() -> None:
+    """The bound is half a step beyond the largest float32, as the OpenAPI document tells it."""
+    largest = float(np.finfo(np.float32).max)
+    taken = decode({"instances": [[3.4028235677973362e38, -3.4028235677973362e38, largest]]}).arrays["x"]
+    assert taken.tolist() == [[largest, -largest, largest]]
+    with pytest.raises(RequestError, match="too large for float32"):
+        decode({"instances": [[3.4028235677973366e38, 0.5, 0.5]]})
+
+
 def test_int64_keeps_every_digit() -> None:
     """Beyond 2**53, both ways."""
     spec = TensorSpec("x", "int64", (-1, 2))

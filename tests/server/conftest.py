@@ -46,13 +46,19 @@ class Server:
         return requests.post(self.url + path, timeout=60, **options)  # type: ignore[arg-type]
 
     def wait_ready(self, seconds: float = 30.0, status: int = 200) -> requests.Response:
-        """Wait until /health answers `status`; fails with the server's log when it does not."""
+        """Wait until /health answers `status`, several times in a row; fails with the server's log when it does not.
+
+        Once is not enough: each time another worker may answer, and they do not change at the same moment.
+        """
         deadline = time.monotonic() + seconds
+        row = 0
         while time.monotonic() < deadline and self.process.poll() is None:
             reply = self.get("/health")
-            if reply.status_code == status:
+            row = row + 1 if reply.status_code == status else 0
+            if row == 8:
                 return reply
-            time.sleep(0.1)
+            if not row:
+                time.sleep(0.1)
         raise AssertionError(f"/health did not answer {status}:\n{self.log}")
 
     def stop(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def wait_for(server: Server, word: str, seconds: float = 20) -> dict[str, object
     while word not in (text := server.get("/health").text):
         assert time.monotonic() < deadline, f"{word!r} is not in {text}\n{server.log}"
         time.sleep(0.1)
-    return health(server)
+    return dict(json.loads(text))
 
 
 def test_a_server_without_its_model_says_why_and_gets_it_by_itself(
