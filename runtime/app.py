@@ -11,24 +11,14 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from runtime import core
-from runtime.api import admin, health, metrics, openapi, openinference, page, predict, tfserving
-from runtime.core import Reply, Request, Route, Service
+from runtime.core import Reply, Request, Route, Service, methods_of
 from runtime.errors import DynoliteError, MethodError, NotFoundError, RequestError, SlowBodyError, TooLargeError
 from runtime.metrics import Metrics
 from runtime.models import Models
 from runtime.patience import Patience
+from runtime.routes import ROUTES
 from runtime.settings import Settings
 
-ROUTES: tuple[Route, ...] = (
-    *predict.ROUTES,
-    *tfserving.ROUTES,
-    *openinference.ROUTES,
-    *health.ROUTES,
-    *admin.ROUTES,
-    *metrics.ROUTES,
-    *openapi.ROUTES,
-    *page.ROUTES,
-)
 # Of a body over the limit, this much more is read away, so that its sender gets to read the answer.
 _DRAIN_BYTES = 64 << 20
 _PATIENCE = Patience()
@@ -37,11 +27,16 @@ _PATIENCE = Patience()
 def create_app(
     settings: Settings, models: Models, wake: Callable[[], None] = lambda: None, metrics: Metrics | None = None
 ) -> flask.Flask:
-    """The application for these settings and models; its `core.Service` is `app.extensions["dynolite"]`."""
+    """The application for these settings and models."""
+    return application(Service(settings, models, wake, metrics))
+
+
+def application(service: Service) -> flask.Flask:
+    """The application of a service, which is its `app.extensions["dynolite"]`."""
     app = flask.Flask("dynolite", static_folder=None, template_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    service = app.extensions["dynolite"] = Service(settings, models, wake, metrics)
+    app.extensions["dynolite"] = service
     rules: dict[str, list[Route]] = defaultdict(list)
     for route in ROUTES:
         rules[route.rule].append(route)
@@ -61,7 +56,7 @@ def _view(service: Service, routes: list[Route]) -> Callable[..., flask.Response
     by_method = {route.method: route for route in routes}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
-    methods = tuple(sorted({*by_method, "OPTIONS"}))
+    methods = methods_of(by_method)
 
     def view(**segments: str) -> flask.Response:
         request = _request()

@@ -1,24 +1,25 @@
-"""The fast lane: an ASGI application that answers the core's own routes and leaves all else to the WSGI application.
+"""The fast lane: the core's routes as an ASGI application.
 
-    a route of the core?  no -> Flask, in a thread
-      yes -> read the body, bounded in bytes and time
-               short, by what such requests took?  yes -> answered in the event loop;  no -> in a thread
+    read the body, bounded in bytes and time -> is there such a route?  no -> refused
+      short, by what such requests took?  yes -> answered in the event loop;  no -> in a thread
 
-Answers are those of the WSGI way: the same handlers through the same `core.answer`. Only the costs differ.
+Answers are those of the WSGI way (`runtime.app`): the same handlers through the same `core.answer`, and the same
+refusals. Only the costs differ.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from runtime import bridge, core, memory
+from runtime import core, memory
 from runtime.bodies import Bodies
 from runtime.core import Reply, Request, Route, Service
-from runtime.errors import DynoliteError, OverloadError, TooLargeError
+from runtime.errors import DynoliteError, MethodError, NotFoundError, OverloadError, TooLargeError
 from runtime.pace import Pace
 from runtime.plain_http import query_of
 from runtime.routing import Router
@@ -38,18 +39,15 @@ _TRIM_SECONDS = 2.0
 class Lane:
     """The application. One for each process: made after the fork."""
 
-    def __init__(self, service: Service, routes: Iterable[Route], wsgi: bridge.Wsgi) -> None:
+    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
         self.service = service
         self._router = Router(routes)
-        self._wsgi = wsgi
         self._pace = Pace()
         settings = service.settings
         self._bodies = Bodies(settings.max_body_bytes, settings.body_seconds)
         self._most_bytes = settings.max_body_bytes
         self._threads = ThreadPoolExecutor(settings.web_threads, "predict")
         self._most = settings.web_threads + settings.max_waiting
-        # Flask's pages have threads of their own: predictions that wait must not hold them up.
-        self._pages = ThreadPoolExecutor(2, "page")
         self._threaded = 0
         self._trimming: asyncio.TimerHandle | None = None
 
@@ -67,25 +65,25 @@ class Lane:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"nothing here speaks {scope['type']}")
-        found = self._router.find(scope["method"], scope["path"])
+        request = request_of(scope)
+        found = self._router.find(request.method, request.path)
         try:
-            if found is None:
-                await self._page(scope, receive, send)
-                return
-            route, segments = found
-            request = request_of(scope)
             try:
+                if found is None:
+                    await _send(send, request, await self._no_route(request, receive))
+                    return
+                route, segments = found
                 # Who has no key need not send a body.
                 self.service.gate.check(route.access, request.headers)
                 request.body = await self._bodies.read(receive, request.headers)
             except DynoliteError as error:
-                await _send(send, core.refuse(self.service, request, error), close=True)
+                await _send(send, request, core.refuse(self.service, request, error), close=True)
                 return
             if self._is_quick(route, request):
                 reply = self._answer(route, request, segments)
             else:
                 reply = await self._in_thread(route, request, segments, receive)
-            await _send(send, reply)
+            await _send(send, request, reply)
         finally:
             self._bodies.done(receive)
         if len(request.body) > _LARGE_BYTES:
@@ -104,10 +102,10 @@ class Lane:
     def _is_quick(self, route: Route, request: Request) -> bool:
         if route.method == "GET" and route.rule.startswith("/health"):
             return True
-        if request.query or "content-encoding" in request.headers or _is_laborious(request):
-            return False
         # A prediction in a thread may hold the interpreter: waiting for it here would hold up all.
-        return self._threaded == 0 and self._pace.is_short(request.path, len(request.body))
+        if self._threaded or request.query or not self._pace.is_short(request.path, len(request.body)):
+            return False
+        return "content-encoding" not in request.headers and not _is_laborious(request)
 
     def _answer(self, route: Route, request: Request, segments: Mapping[str, str]) -> Reply:
         started = time.perf_counter()
@@ -137,23 +135,20 @@ class Lane:
     def _returned(self, _future: asyncio.Future[Reply]) -> None:
         self._threaded -= 1
 
-    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = None
-        request = request_of(scope)
-        try:
-            body = await self._bodies.read(receive, request.headers)
-        except TooLargeError:
-            # Flask refuses the announced length where its view reads the body, and answers 404 where there is none.
-            body, length = b"", self.service.settings.max_body_bytes + 1
-        except DynoliteError as error:
-            await _send(send, core.refuse(self.service, request, error), close=True)
-            return
-        made = bridge.environ(scope, body, length=length)
-        loop = asyncio.get_running_loop()
-        status, headers, content = await loop.run_in_executor(self._pages, bridge.call, self._wsgi, made)
-        told = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        await send({"type": "http.response.start", "status": status, "headers": [*told, (b"server", SERVER)]})
-        await send({"type": "http.response.body", "body": content})
+    async def _no_route(self, request: Request, receive: Receive) -> Reply:
+        """The reply to OPTIONS, to a method that the path does not take, to a path that is not there.
+
+        Raises what the reading of its body raises.
+        """
+        with contextlib.suppress(TooLargeError):
+            await self._bodies.read(receive, request.headers)
+        if request.method == "OPTIONS" and (methods := self._router.options(request.path)):
+            return core.preflight(self.service, request, methods)
+        path, allowed = request.path[:200], self._router.allowed(request.path)
+        if allowed:
+            told = f"{path} takes {' or '.join(allowed)}, got {request.method}"
+            return core.refuse(self.service, request, MethodError(told, allowed))
+        return core.refuse(self.service, request, NotFoundError(f"there is nothing at {path}"))
 
 
 def _is_laborious(request: Request) -> bool:
@@ -168,7 +163,9 @@ def request_of(scope: Scope) -> Request:
     """The core's request, its body not yet read."""
     client = scope.get("client") or ("",)
     query = query_of(scope["query_string"].decode("latin-1"))
-    return Request(scope["method"], scope["path"], headers_of(scope), query=query, peer=client[0])
+    # As Werkzeug: several slashes at the start are one.
+    path = "/" + scope["path"].lstrip("/")
+    return Request(scope["method"], path, headers_of(scope), query=query, peer=client[0])
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -180,7 +177,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
+async def _send(send: Send, request: Request, reply: Reply, *, close: bool = False) -> None:
     headers = [
         (b"content-type", reply.media_type.encode("latin-1")),
         (b"content-length", str(len(reply.body)).encode()),
@@ -190,4 +187,4 @@ async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else reply.body})

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from runtime.models import Models
 from runtime.rates import Limiter
 from runtime.settings import Settings
 from runtime.signature import Array, Batch
+from runtime.wire.expected import Bounds, Expected, expected
 
 LOG = logging.getLogger("dynolite")
 JSON = "application/json"
@@ -133,6 +134,15 @@ class Service:
         self.limiter = Limiter(*settings.rate_limit, self.gate.names) if settings.rate_limit else None
         self.metrics = metrics if metrics or not settings.metrics else Metrics()
         self.access_log = logs.access_line(settings.log_format) if settings.access_log else None
+        self._bounds = Bounds(settings.max_tensor_bytes, settings.max_pixels, settings.max_json_depth)
+        self._expected: dict[Model, Expected] = {}
+
+    def expected(self, model: Model) -> Expected:
+        """What a body for this model should hold."""
+        found = self._expected.get(model)
+        if found is None:
+            found = self._expected[model] = expected(model.signature, model.artifact.manifest, self._bounds)
+        return found
 
     def predict(self, model: Model, inputs: Mapping[str, Array], request: Request) -> dict[str, Array]:
         """The one way from decoded inputs to outputs, whatever the protocol. Marks decode, queue and invoke.
@@ -142,8 +152,12 @@ class Service:
         request.model = model
         request.mark("decode")
         most = self.settings.max_instances
-        if model.signature.batch is not Batch.NONE and any(array.shape[:1] > (most,) for array in inputs.values()):
-            raise errors.TooLargeError(f"the request has more than {most} rows (MAX_INSTANCES): send fewer at a time")
+        if model.signature.batch is not Batch.NONE:
+            for array in inputs.values():
+                if array.shape[:1] > (most,):
+                    raise errors.TooLargeError(
+                        f"the request has more than {most} rows (MAX_INSTANCES): send fewer at a time"
+                    )
 
         def mark(stage: str) -> None:
             request.mark(stage)
@@ -187,6 +201,11 @@ class Route:
     rule: str
     handler: Handler
     access: Access = "key"
+
+
+def methods_of(routes: Collection[str]) -> tuple[str, ...]:
+    """The methods that a rule takes whose routes have these: HEAD wherever there is GET, and OPTIONS."""
+    return tuple(sorted({*routes, "OPTIONS", *(("HEAD",) if "GET" in routes else ())}))
 
 
 def answer(service: Service, route: Route, request: Request, segments: Mapping[str, str]) -> Reply:
@@ -267,8 +286,8 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The client's (or router's) X-Request-Id if it is one that may stand in a log, else a new one."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    given = headers.get("x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _age(begun: str) -> float:

@@ -105,7 +105,8 @@ class HookedModel(Model):
 
     def __init__(self, inner: Model, hooks: Hooks) -> None:
         """Take the place of `inner`. The parent's own parts stay with it: nothing is loaded twice."""
-        self.artifact, self.name = inner.artifact, inner.name
+        self.artifact = inner.artifact
+        self.rename(inner.name)
         self.limits, self.chunk_rows = inner.limits, inner.chunk_rows
         self.signature = hooks.outside(inner.signature)
         self._inner, self._hooks = inner, hooks

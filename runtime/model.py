@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from runtime.errors import ArtifactError, DeadlineError, RequestError
 from runtime.interpreter import Interpreter
 from runtime.pool import Pool
 from runtime.signature import Array, Batch, Signature, check_inputs, has_rows
+
+_MOST_CHECKED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,19 @@ class Model:
 
     def __init__(self, source: Artifact, loaded: list[Interpreter], limits: Limits) -> None:
         self.artifact = source
-        self.name = source.name  # the name it is served by, which MODEL_NAME may change
+        self.rename(source.name)
         self.signature: Signature = loaded[0].signature
         self.limits = limits
         self.chunk_rows = max(1, limits.chunk_bytes // loaded[0].row_bytes())
         self._pool = Pool(loaded, limits.max_waiting)
+        # Shapes that were checked, with their number of rows: most clients send the same ones again and again.
+        self._checked: dict[Any, int] = {}
 
-    @property
-    def title(self) -> str:
-        """Name, version and the start of the digest, for a reply's X-Model header."""
-        told = f"{self.name}; version={self.artifact.version}; digest={self.artifact.digest[:12]}"
-        return told if told.isascii() and told.isprintable() else ascii(told).replace("\\", "%")[1:-1]
+    def rename(self, name: str) -> None:
+        """Set the `name` it is served by, which MODEL_NAME may change, and with it `title`, for X-Model headers."""
+        told = f"{name}; version={self.artifact.version}; digest={self.artifact.digest[:12]}"
+        self.name = name
+        self.title = told if told.isascii() and told.isprintable() else ascii(told).replace("\\", "%")[1:-1]
 
     def predict(
         self,
@@ -66,10 +71,11 @@ class Model:
         the stages "queue" and "invoke" end.
         Raises RequestError and its kin for bad inputs, OverloadError, DeadlineError, PredictError.
         """
-        rows = check_inputs(self.signature, inputs, self.limits.max_tensor_bytes)
+        rows = self._check(inputs)
         if deadline is None:
             deadline = time.monotonic() + self.limits.seconds
-        with self._pool.lease(deadline) as leased:
+        leased = self._pool.take(deadline)
+        try:
             mark("queue")
             if self.signature.batch is Batch.NONE:
                 outputs = leased.run(inputs)
@@ -77,8 +83,21 @@ class Model:
                 outputs = self._one_by_one(leased, inputs, rows, deadline)
             else:
                 outputs = self._in_chunks(leased, inputs, rows, deadline)
+        finally:
+            self._pool.give_back(leased)
         mark("invoke")
         return outputs
+
+    def _check(self, inputs: Mapping[str, Array]) -> int:
+        """`check_inputs`, which asks for names, shapes and sizes alone."""
+        shapes = tuple([(name, array.shape, array.itemsize) for name, array in inputs.items()])
+        rows = self._checked.get(shapes)
+        if rows is None:
+            rows = check_inputs(self.signature, inputs, self.limits.max_tensor_bytes)
+            if len(self._checked) >= _MOST_CHECKED:
+                self._checked.clear()
+            self._checked[shapes] = rows
+        return rows
 
     def _in_chunks(
         self, leased: Interpreter, inputs: Mapping[str, Array], rows: int, deadline: float
@@ -122,7 +141,8 @@ class Model:
         Raises SelfTestError when an output is not reproduced, ArtifactError when the interpreter cannot run the file.
         """
         samples = self.artifact.samples
-        with self._pool.lease(time.monotonic() + self.limits.seconds) as leased:
+        leased = self._pool.take(time.monotonic() + self.limits.seconds)
+        try:
             if self.signature.batch is Batch.DYNAMIC and self.chunk_rows > 1:
                 rows = self_test.two_rows(self.signature, samples)
                 self.chunk_rows = self.chunk_rows if self_test.rows_share_a_run(leased, rows) else 1
@@ -130,6 +150,8 @@ class Model:
                 self_test.run_zeros(leased)
             else:
                 self_test.replay(samples, leased, every=every)
+        finally:
+            self._pool.give_back(leased)
 
 
 def load(path: Path, limits: Limits | None = None) -> Model:

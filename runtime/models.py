@@ -84,7 +84,7 @@ class Models:
         final = before.name if before.model else name
         if any(state.name == final for other, state in self._by_key.items() if other != key):
             raise ArtifactError(f"two models are called {final!r}: set MODEL_NAME")
-        model.name = final
+        model.rename(final)
         canary = before.canary
         if canary and canary.model and canary.model.artifact.digest == model.artifact.digest:
             canary = None
@@ -94,7 +94,7 @@ class Models:
         """Have this canary, or none, beside the model that is expected under `key`."""
         state = self._by_key.get(key, State(key))
         if canary and canary.model:
-            canary.model.name = state.name
+            canary.model.rename(state.name)
         self._keep(key, replace(state, canary=canary))
 
     def expect_canary(self, key: str, percent: float, note: str) -> None:
@@ -109,6 +109,8 @@ class Models:
         Raises NotFoundError, NotReadyError.
         """
         state = self.state(name)
+        if state.model and serial is None and channel is None:
+            return state.model
         for one in state.each:
             if one.model and serial in (None, one.serial) and (channel is None or channel in one.channels):
                 return one.model

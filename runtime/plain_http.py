@@ -18,7 +18,7 @@ _HEAD = re.compile(
 )
 _LONGEST = 4000
 # Headers that ask for more than a reply: none of the server's business is decided here.
-_SPECIAL = ("transfer-encoding", "expect", "upgrade", "te", "trailer", "http2-settings", "proxy-connection")
+_SPECIAL = frozenset(("transfer-encoding", "expect", "upgrade", "te", "trailer", "http2-settings", "proxy-connection"))
 
 
 def parse(data: bytes) -> Request | None:
@@ -32,7 +32,7 @@ def parse(data: bytes) -> Request | None:
     for line in lines[1:-2]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip(" \t")
-    if len(headers) != len(lines) - 3 or "host" not in headers or any(name in headers for name in _SPECIAL):
+    if len(headers) != len(lines) - 3 or "host" not in headers or not _SPECIAL.isdisjoint(headers):
         return None
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit() and len(data) - size == int(length)):
@@ -41,6 +41,8 @@ def parse(data: bytes) -> Request | None:
         return None
     method, _, target = lines[0][:-9].partition(" ")
     path, _, query = target.partition("?")
+    if path.startswith("//"):
+        return None
     return Request(method, path, headers, data[size:], query_of(query))
 
 

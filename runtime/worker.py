@@ -21,10 +21,10 @@ from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
 from gunicorn.workers.gasgi import ASGIWorker
 
-from runtime.app import ROUTES
 from runtime.asgi import SERVER, Lane
 from runtime.core import Reply
 from runtime.plain_http import parse
+from runtime.routes import ROUTES
 
 # As gunicorn's gthread worker: how long a stopping worker keeps idle connections for a request on its way.
 LINGER_SECONDS = 2.0
@@ -36,7 +36,7 @@ _VERSION = (1, 1)
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
-    """Serves the WSGI application `app` (made by `runtime.app.create_app`) through `runtime.asgi.Lane`."""
+    """Serves what `runtime.wsgi.app` serves, through `runtime.asgi.Lane`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -55,9 +55,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         """The `threads` of gunicorn.conf.py are for the other worker class; the lane has its own."""
 
     def load_wsgi(self) -> None:
-        """After the fork: put the lane before the WSGI application."""
-        application = self.app.wsgi()
-        self.asgi = self.lane = Lane(application.extensions["dynolite"], ROUTES, application)
+        """After the fork: the lane takes the WSGI application's place."""
+        self.asgi = self.lane = Lane(self.app.wsgi().service, ROUTES)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: stop gracefully, at once and not at the next heartbeat.
@@ -184,9 +183,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
 
 def _head(reply: Reply, *, close: bool) -> bytes:
-    lines = "".join(
-        [f"{name}: {value}\r\n" for name, value in reply.headers.items() if value.isprintable()],
-    )
+    lines = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
     return b"".join(
         (
             _get_cached_status_line(_VERSION, reply.status),

@@ -20,7 +20,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from runtime.app import ROUTES
+from runtime.routes import ROUTES
 from runtime.settings import TABLE, from_env
 from tests.server.conftest import Server, launch
 from tools.checks import declared

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from runtime import __version__
-from runtime.api.predict import expected_of, labels_of, plain_body
+from runtime.api.predict import labels_of, plain_body
 from runtime.core import Reply, Request, Route, Service, json_reply
 from runtime.errors import NotFoundError, RequestError, UnsupportedError
 from runtime.model import Model
@@ -77,7 +77,7 @@ def predict(service: Service, request: Request, model: str, version: str = "") -
     """`infer`."""
     asked, state = _model(service, model, version, request)
     body = plain_body(service.settings, request)
-    wish = infer.decode(body, request.headers.get(_LENGTH.lower()), expected_of(asked, service.settings))
+    wish = infer.decode(body, request.headers.get(_LENGTH.lower()), service.expected(asked))
     outputs = service.predict(asked, wish.arrays, request)
     as_json = {item.name: outputs[item.name] for item in wish.wanted if not item.binary and not item.classes}
     written, odd = numbers.settle(as_json, service.settings.non_finite)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from runtime.core import Reply, Request, Route, Service
 from runtime.errors import NotAcceptableError, RequestError
@@ -20,7 +19,7 @@ from runtime.model import Model
 from runtime.settings import Settings
 from runtime.signature import Array, Batch
 from runtime.wire import accept, bodies, encoding, json_reply, ranking
-from runtime.wire.expected import Bounds, Decoded, Expected, expected
+from runtime.wire.expected import Decoded
 from runtime.wire.json_body import either
 
 
@@ -38,7 +37,7 @@ def predict(service: Service, request: Request, model: str | None = None) -> Rep
     asked = service.choose(model, request)
     wish = _wish(request, asked)
     body = plain_body(service.settings, request)
-    decoded = bodies.read(body, request.headers.get("content-type", ""), expected_of(asked, service.settings))
+    decoded = bodies.read(body, request.headers.get("content-type", ""), service.expected(asked))
     outputs = service.predict(asked, decoded.arrays, request)
     return _write(asked, wish, decoded, {name: outputs[name] for name in wish.outputs}, service.settings)
 
@@ -46,13 +45,6 @@ def predict(service: Service, request: Request, model: str | None = None) -> Rep
 def plain_body(settings: Settings, request: Request) -> bytes:
     """The request's body without its Content-Encoding."""
     return encoding.inflate(request.body, request.headers.get("content-encoding", ""), settings.max_inflated_bytes)
-
-
-@lru_cache(maxsize=32)
-def expected_of(model: Model, settings: Settings) -> Expected:
-    """What a body for this model should hold."""
-    bounds = Bounds(settings.max_tensor_bytes, settings.max_pixels, settings.max_json_depth)
-    return expected(model.signature, model.artifact.manifest, bounds)
 
 
 def rows_of(model: Model, arrays: Mapping[str, Array]) -> int | None:

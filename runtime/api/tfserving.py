@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runtime.api.predict import expected_of, json_predictions, plain_body
+from runtime.api.predict import json_predictions, plain_body
 from runtime.core import Reply, Request, Route, Service, json_reply
 from runtime.errors import MethodError, NotFoundError, RequestError, UnsupportedError
 from runtime.model import Model
@@ -42,9 +42,7 @@ def predict(
 ) -> Reply:
     """`instances` or `inputs` in, `predictions` or `outputs` back. Names that are not known are passed over."""
     asked = _model(service, model, version, label, request)
-    decoded = json_body.decode(
-        plain_body(service.settings, request), expected_of(asked, service.settings), json_body.SERVING
-    )
+    decoded = json_body.decode(plain_body(service.settings, request), service.expected(asked), json_body.SERVING)
     outputs = service.predict(asked, decoded.arrays, request)
     return json_predictions(asked, decoded, outputs, service.settings)
 

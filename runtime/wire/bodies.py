@@ -31,6 +31,8 @@ _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))')
 
 def read(body: bytes, content_type: str, expected: Expected) -> Decoded:
     """The arrays in a body of that Content-Type. Raises RequestError, TooLargeError, MediaTypeError."""
+    if content_type == "application/json":
+        return json_body.decode(body, expected)
     media_type, _, _ = content_type.partition(";")
     media_type = media_type.strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from runtime.errors import RefusedError, RequestError, UnsupportedError
-from runtime.signature import Array
+from runtime.signature import Array, all_below
 from runtime.wire.expected import Decoded
 
 NON_FINITE = ("null", "string", "error")
@@ -30,7 +30,7 @@ def settle(outputs: Mapping[str, Array], choice: str) -> tuple[Mapping[str, Any]
     `choice` is one of NON_FINITE: `null` writes them as null, `string` as "NaN", "Infinity" and "-Infinity", `error`
     raises RefusedError.
     """
-    odd = [name for name, array in outputs.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    odd = [name for name, array in outputs.items() if array.dtype.kind == "f" and not all_below(array, np.inf)]
     if odd and choice == "error":
         raise RefusedError(f"for this input the model's output {odd[0]!r} holds NaN or an infinity")
     spelt = odd if choice == "string" else ()

@@ -166,29 +166,52 @@ def test_the_pool_bounds_how_many_wait_and_how_long() -> None:
     def wait() -> None:
         entered.set()
         try:
-            with taken.lease(time.monotonic() + 0.5):
-                pass
+            taken.take(time.monotonic() + 0.5)
         except DeadlineError as error:
             ended.append(error)
 
-    with taken.lease(time.monotonic() + 1):
-        thread = threading.Thread(target=wait)
-        thread.start()
-        entered.wait()
-        with pytest.raises(OverloadError, match="too many"):
-            _lease_until_overloaded(taken)
-        thread.join()
+    only = taken.take(time.monotonic())
+    thread = threading.Thread(target=wait)
+    thread.start()
+    entered.wait()
+    with pytest.raises(OverloadError, match="too many"):
+        _ask_until_overloaded(taken)
+    thread.join()
     assert ended
-    with taken.lease(time.monotonic()):
-        pass
+    taken.give_back(only)
+    assert taken.take(time.monotonic()) is only
 
 
-def _lease_until_overloaded(pool: Pool) -> None:
+def test_who_waits_for_an_interpreter_gets_each_one_that_comes_free() -> None:
+    """Many threads, two interpreters: every wait ends, and no two have the same one at once."""
+    pool = Pool([interpreter.load(models.path("mlp")) for _ in range(2)], max_waiting=64)
+    used: set[int] = set()
+    wrong: list[str] = []
+
+    def work() -> None:
+        for _ in range(200):
+            mine = pool.take(time.monotonic() + 30)
+            if id(mine) in used:
+                wrong.append("shared")
+            used.add(id(mine))
+            time.sleep(0)
+            used.discard(id(mine))
+            pool.give_back(mine)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def _ask_until_overloaded(pool: Pool) -> None:
     """Ask, giving the other thread time to begin its wait, until the pool has no place left."""
     for _ in range(100):
         try:
-            with pool.lease(time.monotonic()):
-                pass
+            pool.take(time.monotonic())
         except DeadlineError:
             time.sleep(0.002)
 

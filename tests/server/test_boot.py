@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,6 @@ pytestmark = pytest.mark.slow
 CRASHER = next(name for name, entry in models.MODELS.items() if entry.fails.get(interpreter.package().name) == "crash")
 INDEX = "/digits/index.json"
 ONE_ROW = {"instances": [[1, 2, 3, 4]]}
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def versions() -> dict[str, bytes]:
-    return {"1.0.0": published.packed("1.0.0"), "1.1.0": published.packed("1.1.0", "int16x8")}
 
 
 def health(server: Server) -> dict[str, object]:
@@ -285,3 +273,10 @@ def test_another_wsgi_server_gets_its_model_too(host: Host, versions: dict[str, 
         assert reply.status_code == 501
     finally:
         server.stop()
+
+
+def test_another_worker_class_on_the_command_line_gets_flask(start: Start) -> None:
+    """gunicorn.conf.py names the fast lane's worker; whoever names another is served by the WSGI application."""
+    server = start(models.path("mlp"), GUNICORN_CMD_ARGS="--worker-class gthread")
+    assert server.post("/predict", json=ONE_ROW).status_code == 200
+    assert server.get("/nothing").status_code == 404

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -90,7 +91,21 @@ REQUESTS = {
     "a percent-encoded name": post(GOOD, "/predict/%6dlp"),
     "a slash too many": post(GOOD, "/predict/"),
     "two slashes": post(GOOD, "//predict"),
+    "two slashes within": post(GOOD, "/predict//mlp"),
     "an unknown path": post(GOOD, "/nothing"),
+    "an unknown path with a body over the limit": post(b" " * 100_001, "/nothing"),
+    "an unknown path that is no UTF-8": post(GOOD, "/%ff%0a"),
+    "a path as a name": post(GOOD, "/predict/a%2Fb"),
+    "a method of another route's": b"PUT /v1/models/mlp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "an unknown method": b"BREW /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "OPTIONS of several rules": b"OPTIONS /v1/models/mlp HTTP/1.1\r\nHost: x\r\n\r\n",
+    "OPTIONS of an unknown path": b"OPTIONS /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+    "another case of TensorFlow Serving's": b"GET /V1/models/mlp HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a deep path of TensorFlow Serving's": post(GOOD, "/v1/models/mlp/x/y:predict"),
+    "no path of TensorFlow Serving's": post(GOOD, "/v1/"),
+    "a page's file": b"GET /page/index.html HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a file that is not the page's": b"GET /page/../core.py HTTP/1.1\r\nHost: x\r\n\r\n",
+    "the page": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "a wrong method": b"PUT /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     "a GET of /predict": b"GET /predict HTTP/1.1\r\nHost: x\r\n\r\n",
     "OPTIONS": b"OPTIONS /predict HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -163,9 +178,14 @@ def test_both_lanes_answer_alike(name: str, lanes: Lanes) -> None:
 def test_a_reply_to_head_has_no_body(lanes: Lanes) -> None:
     """HEAD tells the length of what GET would send, and sends nothing."""
     for server in lanes:
-        status, headers, _ = ask(server, b"HEAD /health/live HTTP/1.1\r\nHost: x\r\n\r\n", head=True)
-        assert status == 200
-        assert int(headers["content-length"]) > 0
+        for path, want in {"/health/live": 200, "/": 200, "/predict": 405, "/nothing": 404}.items():
+            raw = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            with connect(server) as client, client.makefile("rb") as stream:
+                for _ in range(2):  # a body would be taken for the next reply
+                    client.sendall(raw)
+                    status, headers, _ = read_reply(stream, head=True)
+                    assert status == want
+                    assert int(headers["content-length"]) > 0
 
 
 def test_requests_sent_at_once_are_answered_in_order(lanes: Lanes) -> None:
@@ -234,25 +254,46 @@ def test_a_client_that_leaves_does_no_harm(lanes: Lanes) -> None:
         assert "Traceback" not in server.log
 
 
-def test_health_answers_while_long_predictions_run(start: Start) -> None:
-    """A prediction of many chunks runs in a thread: /health is answered before it."""
-    server = start(models.path("mlp"), WORKER_CLASS="fast", WEB_THREADS="1")
-    rows = json.dumps({"instances": [[0.1, 0.2, 0.3, 0.4]] * 60_000}).encode()
-    answered: list[float] = []
+_HELD = """
+import time
+from pathlib import Path
 
-    def predict() -> None:
-        assert requests.post(server.url + "/predict", data=rows, timeout=60).status_code == 200
-        answered.append(time.monotonic())
+FOLDER = Path({folder!r})
 
-    threads = [threading.Thread(target=predict) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    health: list[float] = []
-    while any(thread.is_alive() for thread in threads):
-        assert server.get("/health").status_code == 200
-        health.append(time.monotonic())
-    assert len(answered) == 4
-    assert health[0] < max(answered)
+
+def before(inputs):
+    until = time.monotonic() + 10
+    while (FOLDER / "hold").exists():
+        (FOLDER / "entered").touch()
+        if time.monotonic() > until:
+            raise TimeoutError("nobody let it go on")
+        time.sleep(0.01)
+    return inputs
+"""
+
+
+def test_health_answers_while_long_predictions_run(start: Start, tmp_path: Path) -> None:
+    """A prediction that takes its time, and those behind it, keep to their threads: /health is answered meanwhile.
+
+    The prediction goes on only after /health has answered. In the event loop it would wait in vain, and fail.
+    """
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(_HELD.format(folder=str(tmp_path)))
+    server = start(models.path("mlp"), WORKER_CLASS="fast", WEB_THREADS="1", MODEL_HOOKS=str(hooks))
+    hold = tmp_path / "hold"
+    hold.touch()
+    with ThreadPoolExecutor(4) as clients:
+        replies = [clients.submit(server.post, "/predict", data=GOOD) for _ in range(4)]
+        try:
+            deadline = time.monotonic() + 20
+            while not (tmp_path / "entered").exists():
+                assert time.monotonic() < deadline, server.log
+                time.sleep(0.01)
+            for _ in range(5):
+                assert server.get("/health").status_code == 200
+        finally:
+            hold.unlink()
+        assert [reply.result().status_code for reply in replies] == [200] * 4, server.log
 
 
 @pytest.mark.slow
