@@ -1,8 +1,12 @@
 """gunicorn's configuration, read from the working directory by `gunicorn runtime.wsgi:app`, as in the Procfile."""
 
+import gc
 import os
 import sys
 from pathlib import Path
+
+# Imports leave no garbage. `runtime.memory.settle` turns the collector on again, before the workers are forked.
+gc.disable()
 
 # NumPy's BLAS would start a thread a core in every worker; the interpreters bring their own arithmetic.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

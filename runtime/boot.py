@@ -6,6 +6,7 @@ in_background  in a process that nobody prepared: any other WSGI server, one thr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -15,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from runtime import cache, hooks, model, obtain, trial
+from runtime import cache, hooks, interpreter, model, obtain, trial
 from runtime.board import Board
 from runtime.errors import ArtifactError, DynoliteError
 from runtime.index import EXACT
@@ -56,6 +57,8 @@ def load_all(settings: Settings, models: Models, seconds: float) -> Board:
     deadline = time.monotonic() + seconds
     expect_all(settings, models)
     listed = obtain.wanted(settings)
+    with contextlib.suppress(ArtifactError):
+        interpreter.package()  # imported once for the trials, which are forks, and for this process
     now = Board()
     for number, item in enumerate(listed):
         # One model that hangs must not take the time of all others.

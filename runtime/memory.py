@@ -29,10 +29,15 @@ def tame() -> None:
         library.mallopt(_M_ARENA_MAX, 2)
 
 
-def settle() -> None:
-    """Collect what is garbage, then take what is left out of the collector's rounds, which would write to its pages."""
-    gc.collect()
+def settle(*, started: bool = False) -> None:
+    """Collect what is garbage, then take what is left out of the collector's rounds, which would write to its pages.
+
+    `started`: of what a start brings next to nothing is garbage, and looking for it would take 20 ms.
+    """
+    if not started:
+        gc.collect()
     gc.freeze()
+    gc.enable()  # gunicorn.conf.py has turned it off
     # A request leaves next to nothing to collect: rounds after every few hundred objects cost more than they find.
     gc.set_threshold(10_000, 20, 20)
 

@@ -86,7 +86,7 @@ def when_ready(settings: Settings) -> None:
     except Exception:
         # Not one of ours: no process could be forked, say. The watcher goes on from here.
         LOG.exception("the models could not be loaded at the start")
-    memory.settle()
+    memory.settle(started=True)
 
 
 def on_reload(settings: Settings) -> None:
