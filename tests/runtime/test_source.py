@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,6 @@ from runtime.settings import from_env
 from tests import hosts, models, published
 from tests.hosts import Host
 from tests.runtime.fetching import DIGEST, MODEL, ROOT, fetch, kept
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        running.files["/m.tflite"] = MODEL
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 def test_a_fetched_file_lies_under_its_digest_and_is_fetched_once(host: Host, folder: Path) -> None:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import ArtifactError, SourceError
-from tests import hosts, published
+from tests import published
 from tests.hosts import Host
 from tests.runtime.fetching import MODEL, fetch, kept
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        running.files["/m.tflite"] = MODEL
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 class TestIndex:

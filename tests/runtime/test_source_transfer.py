@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,6 @@ from runtime.settings import from_env
 from tests import hosts
 from tests.hosts import Host
 from tests.runtime.fetching import DIGEST, MODEL, fetch, kept
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        running.files["/m.tflite"] = MODEL
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import hosts, published
+from tests.hosts import Host
+
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., "Server"]
 
@@ -153,3 +156,16 @@ def start_shared() -> Iterator[Start]:
         server.process.terminate()  # all at once: each takes a second
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A host for models, with nothing on it yet."""
+    with hosts.run() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def versions() -> dict[str, bytes]:
+    """Two models that answer differently: a reply tells which of them gave it."""
+    return {"1.0.0": published.packed("1.0.0", "mlp"), "1.1.0": published.packed("1.1.0", "int16x8")}

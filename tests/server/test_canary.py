@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests import hosts, models, published
+from tests import models
 from tests.hosts import Host
 from tests.server.conftest import Start
 from tests.server.rolling import INDEX, ROW, health, publish, wait_until
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def versions() -> dict[str, bytes]:
-    """Two models that answer differently."""
-    return {"1.0.0": published.packed("1.0.0", "mlp"), "1.1.0": published.packed("1.1.0", "int16x8")}
 
 
 def test_a_canary_gets_its_share_steadily(start: Start, host: Host, versions: dict[str, bytes]) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,18 +24,6 @@ from tests.server.rolling import ADMIN, INDEX, ROW, health, publish, serves, wai
 pytestmark = pytest.mark.slow
 
 CRASHER = next(name for name, entry in models.MODELS.items() if entry.fails.get(interpreter.package().name) == "crash")
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def versions() -> dict[str, bytes]:
-    """Two models that answer differently."""
-    return {"1.0.0": published.packed("1.0.0", "mlp"), "1.1.0": published.packed("1.1.0", "int16x8")}
 
 
 def test_a_new_version_comes_and_a_rollback_goes_the_same_road(

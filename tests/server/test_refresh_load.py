@@ -16,22 +16,9 @@ import pytest
 import requests
 
 from runtime import interpreter
-from tests import hosts, published
 from tests.hosts import Host
 from tests.server.conftest import Server, Start
 from tests.server.rolling import ADMIN, INDEX, ROW, publish, serves, wait_until
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    with hosts.run() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def versions() -> dict[str, bytes]:
-    """Two models that answer differently."""
-    return {"1.0.0": published.packed("1.0.0", "mlp"), "1.1.0": published.packed("1.1.0", "int16x8")}
 
 
 @dataclass
