@@ -78,7 +78,7 @@ class Counters:
         self._indices = {key: at for key, (at, _) in places.items()}
         self._next = max((at + width for at, width in places.values()), default=_WIDEST)
         # For callers: places by keys that are cheaper to make than strings.
-        self.places: dict[Any, int] = {}
+        self.places: dict[Any, tuple[int, int, int]] = {}
 
     def _add(self, key: str, width: int) -> int:
         if width > _WIDEST:

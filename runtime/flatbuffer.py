@@ -81,6 +81,14 @@ def row_bytes(content: Content) -> int:
     return largest
 
 
+def has_variables(content: Content) -> bool:
+    """Whether any tensor keeps its value from one run to the next (those of sequence operators do)."""
+    fields = (
+        _field(content, tensor, 5) for sub in _vector(content, _root(content), 2) for tensor in _vector(content, sub, 0)
+    )
+    return any(at and content[at] for at in fields)
+
+
 def assigns_variables(content: Content) -> bool:
     """Whether a run may leave resource variables changed: any assignment but those that CALL_ONCE begins with."""
     codes = [operator.code for operator in operators(content)]

@@ -119,17 +119,22 @@ class TfLite:
         outputs = tuple(_spec(name, detail) for name, detail in sorted(self._entry.outputs.items()))
         self.signature = Signature(inputs, outputs, _batch(inputs, batch), self._entry.key)
         self._specs = {spec.name: spec for spec in inputs}
+        self._inputs = {name: detail["index"] for name, detail in self._entry.inputs.items()}
+        self._outputs = [(spec.name, self._entry.outputs[spec.name]["index"]) for spec in outputs]
+        self._quantized = any(spec.quantization for spec in inputs + outputs)
         # Shapes as they stand in the interpreter; None means that tensors must be allocated before a run.
         self._shapes: dict[str, tuple[int, ...]] | None = None
         # Set while tensors are allocated: an interpreter that fails there may be broken for every later shape.
         self._stale = False
         ends = sum(spec.row_bytes() for spec in inputs + outputs)
-        inside, self._assigns = _look_inside(path)
+        inside, self._keeps, self._assigns = _look_inside(path)
         self._row_bytes = max(ends, inside)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See `Interpreter.run`."""
-        ready = {name: _quantize(self._specs[name], array) for name, array in inputs.items()}
+        ready = inputs
+        if self._quantized:
+            ready = {name: _quantize(self._specs[name], array) for name, array in inputs.items()}
         try:
             raw = self._invoke(ready)
         except (ValueError, RuntimeError) as error:
@@ -140,7 +145,9 @@ class TfLite:
         except MemoryError as error:
             self._shapes = None
             raise PredictError("the interpreter ran out of memory") from error
-        return {spec.name: _dequantize(spec, raw[spec.name]) for spec in self.signature.outputs}
+        if self._quantized:
+            return {spec.name: _dequantize(spec, raw[spec.name]) for spec in self.signature.outputs}
+        return raw
 
     def _refusal(self, message: str, inputs: Mapping[str, Array]) -> str:
         """Why the model refuses, for the client; its cause has the interpreter's own words."""
@@ -155,21 +162,23 @@ class TfLite:
         """See `Interpreter.row_bytes`."""
         return self._row_bytes
 
-    def _invoke(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    def _invoke(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._stale or (self._assigns and self._shapes is not None):
             self._foreign, self._shapes, self._stale = self._open(), None, False
-        foreign, entry = self._foreign, self._entry
-        if not entry.main_graph:
+        foreign = self._foreign
+        if not self._entry.main_graph:
             self._shapes = {}
-            return entry.call(foreign, inputs)
+            given = self._entry.call(foreign, inputs)
+            return {name: given[name] for name, _ in self._outputs}
         shapes = {name: array.shape for name, array in inputs.items()}
         if shapes != self._shapes:
             self._allocate(shapes)
-        foreign.reset_all_variables()
+        if self._keeps:
+            foreign.reset_all_variables()
         for name, array in inputs.items():
-            foreign.set_tensor(entry.inputs[name]["index"], array)
+            foreign.set_tensor(self._inputs[name], array)
         foreign.invoke()
-        return {name: foreign.get_tensor(detail["index"]) for name, detail in entry.outputs.items()}
+        return {name: foreign.get_tensor(index) for name, index in self._outputs}
 
     def _allocate(self, shapes: dict[str, tuple[int, ...]]) -> None:
         self._shapes, self._stale = None, True
@@ -238,11 +247,12 @@ def _dtype_name(dtype: Any) -> str:
     return "string" if kind in "SUO" else np.dtype(dtype).name
 
 
-def _look_inside(path: Path) -> tuple[int, bool]:
-    """Bytes of the largest tensor of a row, and whether a run leaves resource variables changed."""
+def _look_inside(path: Path) -> tuple[int, bool, bool]:
+    """Bytes of a row's largest tensor; whether a tensor keeps its value; whether a run assigns resource variables."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
-            return flatbuffer.row_bytes(content), flatbuffer.assigns_variables(content)
+            has, assigns = flatbuffer.has_variables(content), flatbuffer.assigns_variables(content)
+            return flatbuffer.row_bytes(content), has, assigns
         except (struct.error, IndexError) as error:
             raise ArtifactError("the model's flatbuffer is damaged") from error
 

@@ -41,43 +41,39 @@ class Metrics:
 
     def record(self, rule: str, status: int, error: str, request: Counted, sent: int, seconds: float) -> None:
         """Count one answered request: its route's rule, status, kind of error ("" for none), bytes and times."""
-        counters = self.counters
-        bucket = bisect_left(BUCKETS, seconds)
+        counters, model = self.counters, request.model
+        kind = rule, status, model
         with counters.lock:
-            values, places = counters.values, counters.places
-            if (rule, status) not in places:
-                places[rule, status] = counters.index(_key("requests", rule, str(status)), 3)
-            at = places[rule, status]
+            values = counters.values
+            places = counters.places.get(kind) or self._places(kind)
+            at = places[0]
             values[at] += 1
             values[at + 1] += len(request.body)
             values[at + 2] += sent
-            if rule not in places:
-                places[rule] = counters.index(_key("seconds", rule), _WIDTH)
-            at = places[rule]
-            values[at + bucket] += 1
+            at = places[1]
+            values[at + bisect_left(BUCKETS, seconds)] += 1
             values[at + _SUM] += seconds
             if error:
                 values[counters.index(_key("errors", error))] += 1
-            if request.model is not None:
-                self._record_model(request, error)
+                if model is not None:
+                    values[counters.index(_key("failures", model.name, model.artifact.version))] += 1
+            elif model is not None:
+                at = places[2]
+                for stage in STAGES:
+                    seconds = request.laps.get(stage, 0.0)
+                    values[at + bisect_left(BUCKETS, seconds)] += 1
+                    values[at + _SUM] += seconds
+                    at += _WIDTH
 
-    def _record_model(self, request: Counted, error: str) -> None:
-        """The model's own part, under the lock: times by stage, or a failure."""
-        counters, model = self.counters, request.model
-        if error:
-            key = _key("failures", model.name, model.artifact.version)
-            values, at = counters.values, counters.index(key)
-            values[at] += 1
-            return
-        values, places = counters.values, counters.places
-        if model not in places:
-            places[model] = counters.index(_key("stages", model.name, model.artifact.version), len(STAGES) * _WIDTH)
-        at = places[model]
-        for stage in STAGES:
-            seconds = request.laps.get(stage, 0.0)
-            values[at + bisect_left(BUCKETS, seconds)] += 1
-            values[at + _SUM] += seconds
-            at += _WIDTH
+    def _places(self, kind: tuple[str, int, Any]) -> tuple[int, int, int]:
+        """Where such requests, their times and their model's stages are counted. Under the lock."""
+        counters, (rule, status, model) = self.counters, kind
+        stages = 0
+        if model is not None:
+            stages = counters.index(_key("stages", model.name, model.artifact.version), len(STAGES) * _WIDTH)
+        requests = counters.index(_key("requests", rule, str(status)), 3)
+        counters.places[kind] = requests, counters.index(_key("seconds", rule), _WIDTH), stages
+        return counters.places[kind]
 
     def stages(self, model: str, version: str) -> dict[str, tuple[int, float]]:
         """Of one model's answered predictions: each stage's count and seconds, and of its failures under "failed"."""

@@ -8,6 +8,7 @@ lines, no bare line feeds, exactly the announced number of body bytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from runtime.core import Request
@@ -44,6 +45,26 @@ def parse(data: bytes) -> Request | None:
     if path.startswith("//"):
         return None
     return Request(method, path, headers, data[size:], query_of(query))
+
+
+class Reader:
+    """`parse` for one connection, on which clients send the same head again and again."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._length = -1
+        self._told: tuple[str, str, Mapping[str, str], Mapping[str, str]] = ("", "", {}, {})
+
+    def read(self, data: bytes) -> Request | None:
+        """See `parse`."""
+        if len(data) == self._length and data.startswith(self._head):
+            method, path, headers, query = self._told
+            return Request(method, path, headers, data[len(self._head) :], query)
+        request = parse(data)
+        if request is not None:
+            self._head, self._length = data[: len(data) - len(request.body)], len(data)
+            self._told = request.method, request.path, request.headers, request.query
+        return request
 
 
 def query_of(query: str) -> dict[str, str]:

@@ -171,7 +171,7 @@ def all_below(array: Array, bound: float) -> bool:
     """Whether every number of a float array is nearer to zero than `bound`: with `inf`, whether all are finite."""
     flat = array.ravel()
     # The sum of the squares is one quick pass and no copy. Where it does not decide, each number is looked at.
-    return bool(flat.dot(flat) < bound * bound / 4) or bool((np.abs(flat) < bound).all())
+    return float(flat.dot(flat)) < bound * bound / 4 or bool((np.abs(flat) < bound).all())
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:

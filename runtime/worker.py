@@ -23,7 +23,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from runtime.asgi import SERVER, Lane
 from runtime.core import Reply
-from runtime.plain_http import parse
+from runtime.plain_http import Reader
 from runtime.routes import ROUTES
 
 # As gunicorn's gthread worker: how long a stopping worker keeps idle connections for a request on its way.
@@ -107,6 +107,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         """A client is there."""
         super().connection_made(transport)
         self.worker.connections.add(self)
+        self._reader = Reader()
         self._used = self.worker.loop.time()
         self._patience = min(FIRST_SECONDS, self._keepalive)
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
@@ -150,7 +151,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         )
 
     def _answer(self, data: bytes) -> bool:
-        request = parse(data)
+        request = self._reader.read(data)
         if request is None:
             return False
         request.peer = self._peer

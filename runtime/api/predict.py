@@ -23,7 +23,7 @@ from runtime.wire.expected import Decoded
 from runtime.wire.json_body import either
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wish:
     """What the client wants of the reply: media type, outputs, how many of the best classes (0: all scores)."""
 
@@ -62,8 +62,8 @@ def labels_of(model: Model, output: str) -> tuple[str, ...]:
 
 def _wish(request: Request, model: Model) -> Wish:
     names = tuple([spec.name for spec in model.signature.outputs])
-    if not request.query and (len(names) == 1 or "accept" not in request.headers):
-        return Wish(accept.choose(request.headers.get("accept", "")), names, 0)
+    if not request.query and request.headers.get("accept", "") in accept.ANYTHING:
+        return Wish(accept.JSON, names, 0)
     given = request.query.get("outputs", "")
     wanted = tuple(dict.fromkeys(name.strip() for name in given.split(","))) if given else names
     unknown = [name for name in wanted if name not in names]

@@ -24,12 +24,12 @@ _NAMES = {
 
 
 # What nearly all clients send.
-_ANYTHING = ("", "*/*", JSON)
+ANYTHING = ("", "*/*", JSON)
 
 
 def choose(accept: str) -> str:
     """JSON, NPY or NPZ: the one that the client likes best, JSON where it does not say. Raises NotAcceptableError."""
-    if accept in _ANYTHING or not accept.strip():
+    if accept in ANYTHING or not accept.strip():
         return JSON
     best, liked = "", 0.0
     for item in accept.split(","):

@@ -35,7 +35,7 @@ class Expected:
     bounds: Bounds = Bounds()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """What a body holds. `form` is the form of the reply, as in `json_reply`; `single`: one row, told as such."""
 

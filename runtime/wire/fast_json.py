@@ -1,7 +1,7 @@
 """A JSON body that is one tensor of plain numbers, read without making a Python object of each number.
 
     {"instances": [[0.1, 0.2], [0.3, 0.4]]}  --simdjson--> doubles, flat
-                  [ [   ,   ],[   ,   ] ]    --brackets and commas--> the shape, if lists are as long as their like
+    {"instancs" :[ [   ,   ],[   ,   ] ]}   --without what numbers are made of--> the shape, if lists are regular
 
 Used where pysimdjson is installed (`json_body` reads everything without it), and only where its answer is beyond doubt:
 `decode` gives None, and `json_body` decides, for any other key, string, true, null or object in the body, for lists of
@@ -11,7 +11,6 @@ unequal length, for integers that a double does not hold exactly, for what simdj
 from __future__ import annotations
 
 import math
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -28,9 +27,10 @@ try:
 except ImportError:  # there is no wheel for every Python and machine
     Parser = None
 
-_HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"(instances|inputs|features)"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
-_SPACE = b" \t\r\n"
+_FORMS = ("instances", "inputs", "features")
+# All that numbers and the space between them are made of. What is left of a body without them is its skeleton.
 _NUMBERS = b"0123456789+-.eE \t\r\n"
+_OPENINGS = {form: b'{"' + form.encode().translate(None, _NUMBERS) + b'":' for form in _FORMS}
 # Tensors are nowhere deeper.
 _DEEPEST = 8
 _REALS = ("float32", "float64")
@@ -49,19 +49,15 @@ def decode(body: bytes, expected: Expected) -> Decoded | None:
     inputs, batch = expected.signature.inputs, expected.signature.batch
     if Parser is None or len(inputs) != 1:
         return None
-    head = _HEAD.match(body)
-    if head is None:
+    spec, skeleton = inputs[0], body.translate(None, _NUMBERS)
+    layout = layout_of(skeleton) if len(skeleton) <= _FAMILIAR_BYTES else _layout_of(skeleton)
+    if layout is None or (batch is Batch.NONE and layout[0] != "inputs"):
         return None
-    form = head[1].decode()
-    if batch is Batch.NONE and form != "inputs":
-        return None
+    form, shape = layout
     try:
-        return _decoded(form, inputs[0], _tensor(body, form, head.end(), inputs[0]))
-    except (ValueError, RuntimeError, RequestError):  # not JSON, or not for this input: `json_body` says what it is
+        array = _tensor(body, form, shape, spec)
+    except (ValueError, RuntimeError, LookupError, RequestError):  # `json_body` says what it is
         return None
-
-
-def _decoded(form: str, spec: TensorSpec, array: Array) -> Decoded | None:
     if form != "features" or array.ndim == len(spec.shape):
         return Decoded(form, {spec.name: array})
     if array.ndim == len(spec.row_shape):
@@ -69,17 +65,12 @@ def _decoded(form: str, spec: TensorSpec, array: Array) -> Decoded | None:
     return None
 
 
-def _tensor(body: bytes, form: str, start: int, spec: TensorSpec) -> Array:
-    """The value under the only key; ValueError and its like where this reader is not sure of it."""
-    end = body.rindex(b"}")
-    if body[end + 1 :].strip(_SPACE):
-        raise ValueError("something follows")
-    text = body[start:end]
-    skeleton = text.translate(None, _NUMBERS)
-    shape = shape_of(skeleton) if len(skeleton) <= _FAMILIAR_BYTES else _shape_of(skeleton)
-    if shape is None:
-        raise ValueError("not regular lists of numbers")
-    kind = _kind(text, spec)
+def _tensor(body: bytes, form: str, shape: tuple[int, ...], spec: TensorSpec) -> Array:
+    """The value under the only key; ValueError and its like where this reader is not sure of it.
+
+    The skeleton leaves open where in the body the numbers stand: simdjson refuses them anywhere but in the lists.
+    """
+    kind = _kind(body, spec)
     flat = _flat(body, form, kind)
     if flat.size != math.prod(shape):
         raise ValueError("a list is empty")
@@ -91,11 +82,12 @@ def _tensor(body: bytes, form: str, start: int, spec: TensorSpec) -> Array:
     return flat.reshape(shape).astype(spec.client_dtype, copy=False)
 
 
-def _kind(text: bytes, spec: TensorSpec) -> str:
-    """What simdjson is to make of the numbers of this text: `d` doubles, `i` integers. ValueError for neither."""
+def _kind(body: bytes, spec: TensorSpec) -> str:
+    """What simdjson is to make of the body's numbers: `d` doubles, `i` integers. ValueError for neither."""
     if spec.dtype in _REALS:
         # NumPy would make integers of whole numbers first: the same, as long as a double holds them.
         return "d"
+    text = body[body.index(b"[") :]
     whole = not (b"." in text or b"e" in text or b"E" in text)
     if spec.dtype in _INTEGERS and (whole or spec.quantization):
         # Of a quantized input, numbers with a point are real values, and integers the tensor's own.
@@ -104,12 +96,21 @@ def _kind(text: bytes, spec: TensorSpec) -> str:
 
 
 @lru_cache(maxsize=128)
+def layout_of(skeleton: bytes) -> tuple[str, tuple[int, ...]] | None:
+    """`_layout_of`, with a memory: clients send the same few shapes again and again."""
+    return _layout_of(skeleton)
+
+
+def _layout_of(skeleton: bytes) -> tuple[str, tuple[int, ...]] | None:
+    """The form and the shape of a body with this skeleton; None if it is no object of one regular nesting of lists."""
+    for form, opening in _OPENINGS.items():
+        if skeleton.startswith(opening) and skeleton.endswith(b"}"):
+            shape = shape_of(skeleton[len(opening) : -1])
+            return (form, shape) if shape else None
+    return None
+
+
 def shape_of(skeleton: bytes) -> tuple[int, ...] | None:
-    """`_shape_of`, with a memory: clients send the same few shapes again and again."""
-    return _shape_of(skeleton)
-
-
-def _shape_of(skeleton: bytes) -> tuple[int, ...] | None:
     """The shape whose nested lists have these brackets and commas; None if they are no regular nesting.
 
     An empty list looks like one of one item: the number of numbers tells them apart.

@@ -21,6 +21,8 @@ from runtime.signature import Array, all_below
 from runtime.wire.expected import Decoded
 
 NON_FINITE = ("null", "string", "error")
+# float16 and complex numbers, as dtype characters.
+_UNKNOWN_TO_JSON = "eFDG"
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -30,7 +32,13 @@ def settle(outputs: Mapping[str, Array], choice: str) -> tuple[Mapping[str, Any]
     `choice` is one of NON_FINITE: `null` writes them as null, `string` as "NaN", "Infinity" and "-Infinity", `error`
     raises RefusedError.
     """
-    odd = [name for name, array in outputs.items() if array.dtype.kind == "f" and not all_below(array, np.inf)]
+    odd, known = [], True
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not all_below(array, np.inf):
+            odd.append(name)
+        known = known and array.dtype.char not in _UNKNOWN_TO_JSON
+    if known and not odd:
+        return outputs, False
     if odd and choice == "error":
         raise RefusedError(f"for this input the model's output {odd[0]!r} holds NaN or an infinity")
     spelt = odd if choice == "string" else ()
@@ -42,10 +50,9 @@ def encode(decoded: Decoded, outputs: Mapping[str, Any], rows: int | None) -> by
 
     Raises RequestError when row form is asked of outputs that have no rows.
     """
-    outputs = {
-        name: _all_b64(array) if name.endswith("_bytes") and array.dtype.kind in "OS" else array
-        for name, array in outputs.items()
-    }
+    texts = [name for name, array in outputs.items() if array.dtype.kind in "OS" and name.endswith("_bytes")]
+    if texts:
+        outputs = {name: _all_b64(array) if name in texts else array for name, array in outputs.items()}
     if decoded.form == "inputs":
         return dumps({"outputs": _bare(outputs)})
     for name, array in outputs.items():
