@@ -140,7 +140,7 @@ def _never() -> bool:
 
 def _response(reply: Reply) -> flask.Response:
     response = flask.Response(reply.body, reply.status, content_type=reply.media_type)
-    response.headers.update(reply.headers)
+    response.headers.update(core.SECURITY | reply.headers)
     return response
 
 

@@ -50,8 +50,8 @@ STATUS: tuple[tuple[type[errors.DynoliteError], int], ...] = (
     (errors.DeadlineError, 504),
     (errors.DynoliteError, 500),
 )
-# On every reply; a handler's own header of the same name comes instead.
-_SECURITY = {
+# On every reply, put there by whoever writes it; a handler's own header of the same name comes instead.
+SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -97,6 +97,12 @@ class Request:
         now = time.monotonic()
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self.lap_started
         self.lap_started = now
+
+    def pass_stage(self, stage: str) -> None:
+        """`mark`, for a prediction's stages: after the queue it is not begun for no one."""
+        self.mark(stage)
+        if stage == "queue":
+            self.check()
 
     def check(self) -> None:
         """Raise DeadlineError or GoneError if no one waits for the answer any more."""
@@ -158,21 +164,16 @@ class Service:
                     raise errors.TooLargeError(
                         f"the request has more than {most} rows (MAX_INSTANCES): send fewer at a time"
                     )
-
-        def mark(stage: str) -> None:
-            request.mark(stage)
-            if stage == "queue":
-                request.check()
-
-        return model.predict(inputs, request.deadline, mark)
+        return model.predict(inputs, request.deadline, request.pass_stage)
 
     def choose(self, name: str | None, request: Request) -> Model:
         """The model of that name (None: the default) that this client is to have: the canary for its share of clients.
 
         Raises NotFoundError, NotReadyError.
         """
-        if self.models.state(name).canary is None:
-            return self.models.get(name)
+        state = self.models.state(name)
+        if state.canary is None:
+            return state.model or self.models.get(name)
         client = request.key or client_address(request.headers, request.peer, self.settings.trust_proxy)
         return self.models.choose(name, client)
 
@@ -239,9 +240,9 @@ def preflight(service: Service, request: Request, methods: tuple[str, ...]) -> R
 
 
 def finish(service: Service, rule: str, request: Request, reply: Reply, error: str = "") -> Reply:
-    """Give the reply the headers that every reply has; count it and log it. `error` is the name of its kind."""
+    """Give the reply the headers that tell of its request; count it and log it. `error` is the name of its kind."""
     request.mark("encode")
-    headers = reply.headers = _SECURITY | reply.headers
+    headers = reply.headers
     headers["X-Request-Id"] = request.id
     if request.model:
         headers["X-Model"] = request.model.title

@@ -77,10 +77,10 @@ class Model:
         leased = self._pool.take(deadline)
         try:
             mark("queue")
-            if self.signature.batch is Batch.NONE:
-                outputs = leased.run(inputs)
-            elif self.signature.batch is Batch.ROW:
+            if self.signature.batch is Batch.ROW:
                 outputs = self._one_by_one(leased, inputs, rows, deadline)
+            elif rows <= self.chunk_rows:
+                outputs = leased.run(inputs)
             else:
                 outputs = self._in_chunks(leased, inputs, rows, deadline)
         finally:
@@ -102,8 +102,6 @@ class Model:
     def _in_chunks(
         self, leased: Interpreter, inputs: Mapping[str, Array], rows: int, deadline: float
     ) -> dict[str, Array]:
-        if rows <= self.chunk_rows:
-            return leased.run(inputs)
         parts = []
         for start in range(0, rows, self.chunk_rows):
             _check_time(deadline)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runtime import casters, model_settings
+from runtime import access, casters, model_settings
 from runtime.errors import SettingError
 from runtime.model_settings import ModelSettings
 
@@ -100,10 +100,7 @@ TABLE: tuple[Setting, ...] = (
         "rows run together up to this size of their largest tensor; the rest follows in further runs",
     ),
     Setting(
-        "MAX_WAITING",
-        casters.whole(0, 100000),
-        64,
-        "requests that may wait for an interpreter in one worker (503 beyond)",
+        "MAX_WAITING", casters.whole(0, 100000), 64, "requests that may wait for an interpreter in one worker (503 beyond)"
     ),
     Setting(
         "INTERPRETERS",
@@ -273,6 +270,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     values.setdefault("TRUST_PROXY", 1 if environ.get("DYNO") else 0)
     values.setdefault("CACHE_DIR", _default_cache(environ))
     _refuse_misspelt(environ)
+    access.Gate(values.get("API_KEYS", ""), values.get("ADMIN_KEY", ""))  # SettingError where a key is none
     return Settings(values, model_settings.read(environ, values))
 
 

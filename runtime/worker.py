@@ -15,12 +15,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
 from gunicorn.workers.gasgi import ASGIWorker
 
+from runtime import core
 from runtime.asgi import SERVER, Lane
 from runtime.core import Reply
 from runtime.plain_http import Reader
@@ -33,6 +36,14 @@ FIRST_SECONDS = 15.0
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _VERSION = (1, 1)
+_SERVER = b"Server: %b\r\n" % SERVER
+
+
+def _lines(headers: Mapping[str, Any]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
+
+
+_SECURITY = _lines(core.SECURITY)
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
@@ -164,7 +175,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
             worker.stopping.set()
         close = worker.stopping.is_set()
         self.transport.write(_head(reply, close=close) + reply.body)
-        self._used, self._patience = worker.loop.time(), self._keepalive
+        self._used, self._patience = time.monotonic(), self._keepalive  # as the loop's own clock
         if close:
             self._close_transport()
             self._request_ready.set()
@@ -184,13 +195,13 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
 
 def _head(reply: Reply, *, close: bool) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
+    own = {"Content-Type": reply.media_type, "Content-Length": len(reply.body), **reply.headers}
     return b"".join(
         (
             _get_cached_status_line(_VERSION, reply.status),
-            b"Server: %b\r\n" % SERVER,
+            _SERVER,
             _get_cached_date_header(),
-            f"Content-Type: {reply.media_type}\r\nContent-Length: {len(reply.body)}\r\n{lines}".encode("latin-1"),
+            _SECURITY + _lines(own) if core.SECURITY.keys().isdisjoint(own) else _lines(core.SECURITY | own),
             b"Connection: close\r\n\r\n" if close else b"\r\n",
         )
     )
