@@ -100,7 +100,10 @@ TABLE: tuple[Setting, ...] = (
         "rows run together up to this size of their largest tensor; the rest follows in further runs",
     ),
     Setting(
-        "MAX_WAITING", casters.whole(0, 100000), 64, "requests that may wait for an interpreter in one worker (503 beyond)"
+        "MAX_WAITING",
+        casters.whole(0, 100000),
+        64,
+        "requests that may wait for an interpreter in one worker (503 beyond)",
     ),
     Setting(
         "INTERPRETERS",
@@ -182,8 +185,7 @@ TABLE: tuple[Setting, ...] = (
 )
 
 _ROWS = {row.name: row for row in TABLE}
-# Where a misspelt name would go unnoticed and weaken a check.
-_PREFIXES = ("MODEL_",)
+_PREFIXES = ("MODEL_",)  # where a misspelt name would go unnoticed and weaken a check
 
 
 class Settings:

@@ -58,6 +58,7 @@ def test_values_are_cast(name: str, value: str, expected: object) -> None:
         ("PORT", "70000"),
         ("WEB_CONCURRENCY", "0"),
         ("WEB_CONCURRENCY", "-1"),
+        ("WEB_CONCURRENCY", "x"),
         ("MAX_BODY_BYTES", "0"),
         ("MAX_BODY_BYTES", "much"),
         ("REQUEST_SECONDS", "0"),
@@ -70,6 +71,24 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
     """The message has the variable, what was expected and what it holds."""
     with pytest.raises(SettingError, match=f"^{name}: expected .* got {re.escape(repr(value))}$"):
         from_env({name: value})
+
+
+@pytest.mark.parametrize("name", ["API_KEYS", "ADMIN_KEY"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("hunter2", "expected name:key"),
+        ("web:hunter2", "shorter than 16"),
+        ("web:sha256:hunter2", "64 hexadecimal digits"),
+        ("web:md5:hunter2", "only sha256 is known"),
+        ("web:hunter2-hunter2-hunter2,web:hunter2-hunter2-hunter2", "twice"),
+    ],
+)
+def test_a_bad_key_is_a_bad_setting_and_is_not_shown(name: str, value: str, told: str) -> None:
+    """Whoever reads the settings learns of it at once, before anything is built from them."""
+    with pytest.raises(SettingError, match=f"^{name}: .*{told}") as caught:
+        from_env({name: value})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_digest_may_stand_in_the_url() -> None:
