@@ -17,7 +17,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ import numpy as np
 
 from runtime.errors import DynoliteError, HookError, RefusedError, RequestError
 from runtime.model import Model
-from runtime.signature import Array, Signature, TensorSpec, batch_of, check_inputs, check_names, convert
+from runtime.signature import Array, Signature, TensorSpec, batch_of, check_inputs, check_names, convert, describe
 
 Function = Callable[[dict[str, Array]], Mapping[str, Any]]
 
@@ -60,12 +60,20 @@ class Hooks:
     def before(self, inputs: Mapping[str, Array], inner: Signature) -> dict[str, Array]:
         """Make the model's inputs of the client's. Raises HookError, and RequestError where the user's code does."""
         given = self._call("before", self._before, inputs)
-        return self._checked("before", given, inner.inputs, inner)
+        arrays = self._checked("before", given, inner.inputs, inner)
+        if self._before or self._inputs:
+            with self._own("before"):
+                check_inputs(inner, arrays, sys.maxsize)  # their size is looked at with the model's limits
+        return arrays
 
     def after(self, outputs: Mapping[str, Array], outside: Signature) -> dict[str, Array]:
         """Make the client's outputs of the model's. Raises HookError, and RequestError where the user's code does."""
         given = self._call("after", self._after, outputs)
-        return self._checked("after", given, outside.outputs, Signature(outside.outputs, (), outside.batch))
+        arrays = self._checked("after", given, outside.outputs, Signature(outside.outputs, (), outside.batch))
+        with self._own("after"):
+            for spec in self._outputs:
+                _check_output(spec, arrays[spec.name])
+        return arrays
 
     def _call(self, name: str, function: Function | None, arrays: Mapping[str, Array]) -> Mapping[str, Any]:
         if function is None:
@@ -86,9 +94,15 @@ class Hooks:
         self, name: str, given: Mapping[str, Any], specs: tuple[TensorSpec, ...], signature: Signature
     ) -> dict[str, Array]:
         """What a function gave, as arrays of the dtypes that are to come next."""
-        try:
+        with self._own(name):
             check_names(signature, given)
             return {spec.name: _array(spec, given[spec.name]) for spec in specs}
+
+    @contextlib.contextmanager
+    def _own(self, name: str) -> Iterator[None]:
+        """What is found here is the fault of a function and no client's, whose request has been checked before."""
+        try:
+            yield
         except (DynoliteError, ValueError, TypeError) as error:
             raise HookError(f"{self.file.name}: {name}() gave something else than is to come of it: {error}") from error
 
@@ -198,6 +212,13 @@ def _specs(module: ModuleType, name: str) -> tuple[TensorSpec, ...]:
         file = Path(module.__file__ or "").name
         raise HookError(f"{file}: {name} must be like {{'text': ('string', (-1,))}}: {error}") from error
     return tuple(specs)
+
+
+def _check_output(spec: TensorSpec, array: Array) -> None:
+    """OUTPUTS tells clients this shape. Dimension 0, as -1 or 1, counts the rows."""
+    want = (-1, *spec.row_shape) if spec.shape[:1] == (1,) else spec.shape
+    if len(want) != array.ndim or any(size not in (-1, came) for size, came in zip(want, array.shape, strict=True)):
+        raise ValueError(f"output {spec.name!r}: expected shape {describe(want)}, got {describe(array.shape)}")
 
 
 def _array(spec: TensorSpec, value: Any) -> Array:

@@ -99,6 +99,17 @@ def test_an_error_below_a_hook_is_told_with_the_hooks_line(around: Around) -> No
         ("def before(inputs):\n    return inputs['features']\n", "must return a dict"),
         ("def before(inputs):\n    return {'feature': inputs['features']}\n", "missing 'features'"),
         ("def before(inputs):\n    return {'features': 'four'}\n", "before()"),
+        ("def before(inputs):\n    return {'features': inputs['features'][:, :3]}\n", "row of shape [4], got [3]"),
+        ("def before(inputs):\n    return {'features': inputs['features'][0]}\n", "row of shape [4], got []"),
+        ("def before(inputs):\n    return {'features': inputs['features'][:0]}\n", "is empty"),
+        (
+            "OUTPUTS = {'best': ('int64', (-1,))}\ndef after(outputs):\n    return {'best': [0.5]}\n",
+            "after() gave",
+        ),
+        (
+            "import numpy as np\nOUTPUTS = {'best': ('float32', (-1, 2))}\ndef after(outputs):\n    return {'best': np.ones((1, 3))}\n",
+            "output 'best': expected shape [any, 2], got [1, 3]",
+        ),
         ("def after(outputs):\n    return {'best': outputs['probabilities'].argmax()}\n", "missing 'probabilities'"),
     ],
 )
