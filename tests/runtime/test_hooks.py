@@ -107,7 +107,7 @@ def test_an_error_below_a_hook_is_told_with_the_hooks_line(around: Around) -> No
             "after() gave",
         ),
         (
-            "import numpy as np\nOUTPUTS = {'best': ('float32', (-1, 2))}\ndef after(outputs):\n    return {'best': np.ones((1, 3))}\n",
+            "OUTPUTS = {'best': ('float32', (-1, 2))}\ndef after(outputs):\n    return {'best': [[0, 0, 1]]}\n",
             "output 'best': expected shape [any, 2], got [1, 3]",
         ),
         ("def after(outputs):\n    return {'best': outputs['probabilities'].argmax()}\n", "missing 'probabilities'"),
