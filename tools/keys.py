@@ -70,6 +70,9 @@ def main(argv: Sequence[str]) -> int:
     args = parse_args(argv)
     if args.hash:
         key = sys.stdin.readline().strip()
+        if not key:
+            sys.stderr.write("keys.py: nothing was given: --hash reads a key from the first line of standard input.\n")
+            return 2
         if not GENERATED.fullmatch(key):
             sys.stderr.write(
                 "keys.py: this is no key that keys.py has made. SHA-256 is too quick for one of your own:\n"
