@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,16 @@ class CatalogueError(ExportError):
     """What was asked for does not go with what is published."""
 
 
+class MissingModelError(CatalogueError):
+    """There is no model of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publication did: `new` is False where the very file was there; `channels` are those that moved to it."""
+    """What a publication did: `new` is False where the very file was there; `channels` are those that moved to it.
+
+    `changed` is False where nothing had to be written.
+    """
 
     name: str
     version: str
@@ -37,6 +44,7 @@ class Published:
     sha256: str
     bytes: int
     new: bool
+    changed: bool
     channels: tuple[str, ...]
 
 
@@ -45,17 +53,17 @@ def publish(
 ) -> Published:
     """Upload an artifact and list it. `channel`: which one moves to it ("": none; None: latest, but only forward).
 
-    Raises CatalogueError if the version exists with another content, StoreError.
+    Raises CatalogueError if the version exists with another content or is yanked, StoreError.
     """
     if not index.EXACT.fullmatch(version):
         raise CatalogueError(f"{version!r} is no version: expected MAJOR.MINOR.PATCH (--version)")
     url = f"{version}/{name}-{found.digest[:12]}.tflite"
-    before = load(store, name)
-    known = before.versions.get(version) if before else None
-    if known and known.sha256 != found.digest:
-        raise _taken(name, version, known.sha256)
+    known = _read(store, name)[0]["versions"].get(version)
+    if known:
+        _check_same(name, version, found, known)
     path = f"{name}/{url}"
-    if store.size(path) != found.size:
+    missing = store.size(path) != found.size
+    if missing:
         store.upload(path, found.path, tick)
     entry = {"url": url, "sha256": found.digest, "bytes": found.size, "created": _now()}
     if found.manifest:
@@ -67,16 +75,17 @@ def publish(
         moved.clear()
         versions = document["versions"]
         there = versions.get(version)
-        if there and there["sha256"] != found.digest:
-            raise _taken(name, version, there["sha256"])
-        if not there:
+        if there:
+            _check_same(name, version, found, there)
+        else:
             versions[version] = entry | {"serial": max((item["serial"] for item in versions.values()), default=0) + 1}
         target = index.LATEST if channel is None else channel
         if target and (channel or _is_forward(document, target, version)) and _move(document, target, version):
             moved.append(target)
 
     _rewrite(store, name, change, holds=lambda document: version in document["versions"])
-    return Published(name, version, path, found.digest, found.size, known is None, tuple(moved))
+    changed = missing or known is None or bool(moved)
+    return Published(name, version, path, found.digest, found.size, known is None, changed, tuple(moved))
 
 
 def promote(store: Store, name: str, version: str, channel: str) -> str:
@@ -88,7 +97,7 @@ def promote(store: Store, name: str, version: str, channel: str) -> str:
     def change(document: Document) -> None:
         entry = _version(document, version)
         if entry.get("yanked"):
-            raise CatalogueError(f"{name} {version} is yanked: publish a version that replaces it")
+            raise _is_yanked(name, version)
         before[0] = document["channels"].get(channel, {}).get("version", "")
         _move(document, channel, version)
 
@@ -201,7 +210,7 @@ def _read(store: Store, name: str, *, must_exist: bool = False) -> tuple[Documen
     found = store.read(_path(name))
     if found is None:
         if must_exist:
-            raise CatalogueError(f"there is no model {name!r} (no {_path(name)})")
+            raise MissingModelError(f"there is no model {name!r} (no {_path(name)})")
         return {"format": index.FORMAT, "name": name, "versions": {}, "channels": {}}, "", b""
     _parse(name, found[0])
     document: Document = json.loads(found[0])
@@ -243,10 +252,19 @@ def _version(document: Document, version: str) -> dict[str, Any]:
     return found
 
 
-def _taken(name: str, version: str, digest: str) -> CatalogueError:
-    return CatalogueError(
-        f"{name} {version} is published already, with other content (SHA-256 {digest[:12]}...): raise the version"
-    )
+def _check_same(name: str, version: str, found: artifact.Artifact, there: Mapping[str, Any]) -> None:
+    """CatalogueError if what is listed under a version is another file, or one that was taken out of use."""
+    if there["sha256"] != found.digest:
+        raise CatalogueError(
+            f"{name} {version} is published already, with other content (SHA-256 {there['sha256'][:12]}...):"
+            " raise the version"
+        )
+    if there.get("yanked"):
+        raise _is_yanked(name, version)
+
+
+def _is_yanked(name: str, version: str) -> CatalogueError:
+    return CatalogueError(f"{name} {version} is yanked: publish a version that replaces it")
 
 
 def _path(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from runtime import index  # noqa: E402
 from runtime.errors import DynoliteError  # noqa: E402
 from runtime.settings import shown_url  # noqa: E402
 from tools import catalogue, publishing, stores  # noqa: E402
-from tools.catalogue import CatalogueError  # noqa: E402
-from tools.stores import Store  # noqa: E402
+from tools.catalogue import CatalogueError, MissingModelError  # noqa: E402
+from tools.stores import Store, StoreError  # noqa: E402
 
 EXAMPLES = """examples:
   python tools/publish.py publish build/digits.tflite s3://my-models
@@ -175,7 +176,7 @@ def _split(destination: str) -> tuple[str, str]:
     """DEST/NAME as the destination and the name ("" of a bucket alone); a query stays with the destination."""
     address, mark, query = destination.partition("?")
     base, _, name = address.rstrip("/").removesuffix("/index.json").rpartition("/")
-    if base.endswith((":", ":/")):
+    if base.endswith((":", ":/")) or address.endswith("://"):
         return destination, ""
     return (base or ("/" if address.startswith("/") else ".")) + mark + query, name
 
@@ -183,9 +184,24 @@ def _split(destination: str) -> tuple[str, str]:
 def _named(destination: str) -> tuple[Store, str]:
     """The store and the model that DEST/NAME means."""
     base, name = _split(destination)
+    store = stores.open_store(base)
     if not name:
         raise CatalogueError(f"{shown_url(destination)} names no model: expected {shown_url(destination)}/NAME")
-    return stores.open_store(base), name
+    return store, name
+
+
+def _there_is(destination: str) -> str:
+    """Which models a DEST/NAME without a model may have meant: those below it, else those beside it; "" for none."""
+    for place in (destination, _split(destination)[0]):
+        found = []
+        with contextlib.suppress(StoreError):
+            store = stores.open_store(place)
+            for folder in store.folders():
+                with contextlib.suppress(CatalogueError):
+                    found += [folder] if catalogue.load(store, folder) else []
+        if found:
+            return "; published: " + ", ".join(f"{shown_url(place).rstrip('/')}/{name}" for name in found[:5])
+    return ""
 
 
 def _table(listed: index.Index) -> Table:
@@ -219,7 +235,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         told = _COMMANDS[args.command](args, console)
     except DynoliteError as error:
-        print(f"publish: {error}", file=sys.stderr)
+        hint = _there_is(args.dest) if isinstance(error, MissingModelError) else ""
+        print(f"publish: {error}{hint}", file=sys.stderr)
         return 1
     if args.json:
         print(json.dumps(told, indent=2))

@@ -83,14 +83,15 @@ def how_to_set(url: str, channel: str | None) -> list[str]:
 
 def show_published(done: Published, url: str, console: Console, *, rehearsed: Path | None = None) -> None:
     """Print what was done and how to set it."""
-    word = "would be published" if rehearsed else "published" if done.new else "is published already"
+    word = "is published already" if not done.new else "would be published" if rehearsed else "published"
     console.print(
         f"{done.name} {done.version} {word}: {done.bytes:,} bytes, sha256 {done.sha256[:12]}", highlight=False
     )
     for channel in done.channels:
-        console.print(f"{channel} is now {done.version}", highlight=False)
+        console.print(f"{channel} {'would be' if rehearsed else 'is now'} {done.version}", highlight=False)
     if rehearsed:
-        console.print(f"the tree is in {rehearsed / done.name}; nothing else was written", highlight=False)
+        tree = f"what would be written is in {rehearsed / done.name}; nothing else was written"
+        console.print(tree if done.changed else "nothing would change, and nothing was written", highlight=False)
         return
     console.print(f"\nMODEL_URL={url}\n", highlight=False, soft_wrap=True, markup=False)
     for line in how_to_set(url, next(iter(done.channels), index.LATEST)):

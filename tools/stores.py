@@ -28,6 +28,7 @@ from tools.errors import ExportError
 
 Tick = Callable[[int], None]
 CHUNK = 1 << 20
+_PLACES = {"s3": "BUCKET", "gs": "BUCKET", "az": "CONTAINER", "http": "HOST", "https": "HOST"}
 
 
 class StoreError(ExportError):
@@ -65,6 +66,9 @@ def open_store(url: str) -> Store:
     scheme = urlsplit(url).scheme.lower()
     if scheme in ("", "file"):
         return Folder(Path(unquote(urlsplit(url).path)) if scheme else Path(url))
+    if scheme in _PLACES and not urlsplit(url).netloc:
+        place = _PLACES[scheme]
+        raise StoreError(f"{scheme}:// names no {place.lower()}: expected {scheme}://{place}/PREFIX")
     if scheme in ("http", "https"):
         return Web(url, os.environ.get("PUBLISH_AUTH", ""))
     if scheme in ("s3", "gs", "az"):
@@ -92,8 +96,7 @@ class Folder:
 
     def replace(self, path: str, content: bytes, tag: str) -> None:
         """See Store."""
-        with self._writing(path) as target, (target.parent / f".{target.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._writing(path) as target, _locked(target.parent / f".{target.name}.lock"):
             found = self.read(path)
             if (found[1] if found else "") != tag:
                 raise ConflictError(f"{target} has been changed meanwhile")
@@ -214,28 +217,34 @@ class Web:
 
 
 class Rehearsal:
-    """Reads from a store and writes into a folder: the very tree that publishing would leave, without touching it."""
+    """Reads from a store and writes into a folder: the very files that publishing would write, without touching it.
+
+    What lies in the folder from elsewhere, say an earlier rehearsal, counts for nothing.
+    """
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store, self._folder = store, Folder(folder)
+        self._written: set[str] = set()
 
     def read(self, path: str) -> tuple[bytes, str] | None:
         """See Store."""
-        return self._folder.read(path) or self._store.read(path)
+        return (self._folder if path in self._written else self._store).read(path)
 
     def replace(self, path: str, content: bytes, tag: str) -> None:
         """See Store; there is nobody to be in conflict with."""
         del tag
         found = self._folder.read(path)
         self._folder.replace(path, content, found[1] if found else "")
+        self._written.add(path)
 
     def upload(self, path: str, source: Path, tick: Tick) -> None:
         """See Store."""
         self._folder.upload(path, source, tick)
+        self._written.add(path)
 
     def size(self, path: str) -> int | None:
         """See Store."""
-        return self._folder.size(path)
+        return (self._folder if path in self._written else self._store).size(path)
 
     def delete(self, path: str) -> None:
         """See Store."""
@@ -244,6 +253,27 @@ class Rehearsal:
     def folders(self) -> list[str]:
         """See Store."""
         return self._store.folders()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which is gone afterwards: only files to be served stay in the folder.
+
+    It is removed while it is held. Who waited for it then holds a file that has no name any more, and begins again.
+    """
+    while True:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+            except FileNotFoundError:
+                same = False
+            if same:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
 
 
 def pieces(source: Path, tick: Tick) -> Iterator[bytes]:

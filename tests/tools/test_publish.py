@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,35 @@ def test_an_azure_signature_opens_index_and_artifact(tmp_path: Path, files: dict
         done = run("verify", f"{endpoint}/models/prod/digits/index.json?{sas}x", check=False)
         assert "answered 403" in done.stderr
         assert signature not in done.stderr
+
+
+def test_a_published_folder_holds_nothing_but_what_is_served(files: dict[str, Path], tmp_path: Path) -> None:
+    """The lock file is gone; one that a killed publisher left does not stop the next, which takes it away."""
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/.index.json.lock").write_bytes(b"")
+    publish(Running(str(tmp_path)), files["1.0.0"])
+    names = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert names == [f"digits-{hashlib.sha256(files['1.0.0'].read_bytes()).hexdigest()[:12]}.tflite", "index.json"]
+
+
+def test_the_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    """Of threads that all count in one file, each conflicting with whoever was quicker, no step is lost."""
+    folder = stores.Folder(tmp_path)
+    folder.replace("count", b"0", "")
+
+    def add(_: int) -> None:
+        done = False
+        while not done:
+            read = folder.read("count")
+            assert read
+            with contextlib.suppress(ConflictError):
+                folder.replace("count", b"%d" % (int(read[0]) + 1), read[1])
+                done = True
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(100)))
+    assert (tmp_path / "count").read_bytes() == b"100"
+    assert [path.name for path in tmp_path.iterdir()] == ["count"]
 
 
 def test_an_unwritable_folder_is_told(files: dict[str, Path], tmp_path: Path) -> None:

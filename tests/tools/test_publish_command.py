@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from runtime import index
 from tests import published
 from tests.tools.publish_command import ROOT, run
 from tests.tools.store_servers import SECRET
-from tools import publishing, stores
+from tools import catalogue, publishing, stores
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,53 @@ def test_a_dry_run_leaves_the_very_tree_in_a_folder(tmp_path: Path, files: dict[
     listed = json.loads((tmp_path / "look/digits/index.json").read_bytes())
     assert sorted(listed["versions"]) == ["1.0.0", "1.1.0"]
     assert (tmp_path / "look/digits" / listed["versions"]["1.1.0"]["url"]).read_bytes() == files["1.1.0"].read_bytes()
+
+
+def test_a_dry_run_of_what_is_published_writes_nothing(tmp_path: Path, files: dict[str, Path]) -> None:
+    """It says so; a channel that would move is an index that would be written, and the artifact is there already."""
+    destination, look = str(tmp_path / "prod"), tmp_path / "look"
+    run("publish", str(files["1.0.0"]), destination)
+    done = run("publish", str(files["1.0.0"]), destination, "--dry-run", str(look))
+    assert "is published already" in done.stdout
+    assert "nothing would change" in done.stdout
+    assert not look.exists()
+    done = run("publish", str(files["1.0.0"]), destination, "--dry-run", str(look), "--channel", "canary")
+    assert "canary would be 1.0.0" in done.stdout
+    assert [path.name for path in look.rglob("*") if path.is_file()] == ["index.json"]
+
+
+def test_a_dry_run_does_not_believe_the_last_one(tmp_path: Path, files: dict[str, Path]) -> None:
+    """What it left in the folder is not published."""
+    for _ in range(2):
+        done = run("publish", str(files["1.0.0"]), str(tmp_path / "prod"), "--dry-run", str(tmp_path / "look"))
+        assert "1.0.0 would be published" in done.stdout
+
+
+def test_a_yanked_version_stays_yanked(tmp_path: Path, files: dict[str, Path]) -> None:
+    """Publishing it again is refused and changes nothing, whatever channel it is for; servers still have a latest."""
+    listed = tmp_path / "digits/index.json"
+    for version in ("1.0.0", "1.1.0"):
+        publishing.publish(files[version], str(tmp_path), Console(quiet=True))
+    catalogue.yank(stores.open_store(str(tmp_path)), "digits", "1.1.0")
+    before = listed.read_bytes()
+    for more in ([], ["--channel", "canary"]):
+        done = run("publish", str(files["1.1.0"]), str(tmp_path), *more, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "digits 1.1.0 is yanked" in done.stderr
+    assert listed.read_bytes() == before
+    assert index.choose(index.loads(before), "latest").version == "1.0.0"
+
+
+def test_a_forgotten_or_misspelt_name_is_answered_with_those_that_are_there(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    """A destination without a model, and a model that is not there."""
+    run("publish", str(files["1.0.0"]), str(tmp_path / "site"))
+    for wrong in (tmp_path / "site", tmp_path / "site/digit"):
+        done = run("rollback", str(wrong), check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert f"there is no model {wrong.name!r}" in done.stderr
+        assert f"published: {tmp_path}/site/digits\n" in done.stderr
 
 
 def test_the_end_says_how_to_serve_it(tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +128,10 @@ def test_fields_of_a_newer_writer_survive(tmp_path: Path, files: dict[str, Path]
         (["promote", "DEST/other", "1.0.0"], "there is no model 'other'"),
         (["list", "DEST/none"], "nothing is published at"),
         (["promote", "s3://bucket", "1.0.0"], "s3://bucket names no model"),
+        (["list", "s3://"], "s3:// names no bucket: expected s3://BUCKET/PREFIX"),
+        (["rollback", "s3://"], "s3:// names no bucket"),
+        (["publish", "FILE", "az:///prod"], "az:// names no container"),
+        (["publish", "FILE", "https://"], "https:// names no host"),
         (["publish", "FILE", "ftp://host/x"], "ftp:// is no destination"),
         (["publish", "FILE", "DEST", "--version", "1.0"], "says it is 1.0.0"),
         (["publish", "PLAIN", "DEST"], "has no manifest: say which version it is"),
