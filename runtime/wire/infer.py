@@ -93,8 +93,8 @@ def encode(
 ) -> tuple[bytes, int]:
     """The reply's body, and the length of its JSON, 0 where it is nothing but JSON.
 
-    `written` are the outputs as `json_reply.settle` has them written in JSON; `head` begins the object; `labels` gives
-    an output's class names.
+    `written` are the outputs as `json_reply.settle` has them told, but for those that go as bytes; `head` begins the
+    object; `labels` gives an output's class names.
     """
     tensors: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -102,7 +102,7 @@ def encode(
         array = outputs[wanted.name]
         datatype = DATATYPES.get("string" if array.dtype.kind in "OS" else array.dtype.name)
         if wanted.classes:
-            array, datatype = _classify(array, wanted, labels(wanted.name)), "BYTES"
+            array, datatype = _classify(array, written[wanted.name], wanted, labels(wanted.name)), "BYTES"
         if datatype is None:
             raise UnsupportedError(f"output {wanted.name!r} is {array.dtype.name}, which this protocol does not carry")
         told: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": array.shape}
@@ -206,16 +206,24 @@ def _wanted(value: dict[str, Any], signature: Signature) -> tuple[Wanted, ...]:
     return tuple(wanted.values())
 
 
-def _classify(scores: Array, wanted: Wanted, labels: tuple[str, ...]) -> Array:
-    """`score:index` or `score:index:label` as bytes, best first."""
+def _classify(scores: Array, written: Array, wanted: Wanted, labels: tuple[str, ...]) -> Array:
+    """`score:index` or `score:index:label` as bytes, best first; NaN and infinities in the words of `written`."""
     indices = ranking.order(scores, wanted.classes, f"output {wanted.name!r}")
-    best = np.take_along_axis(scores, indices, -1)
+    best, words = np.take_along_axis(scores, indices, -1), np.take_along_axis(written, indices, -1)
     told = np.empty(indices.shape, dtype=object)
     for place in np.ndindex(indices.shape):
         index = int(indices[place])
-        score = f"{best[place]:f}" if scores.dtype.kind == "f" else str(best[place])
-        told[place] = ":".join((score, str(index), *labels[index : index + 1])).encode()
+        told[place] = ":".join((_score(best[place], words[place]), str(index), *labels[index : index + 1])).encode()
     return told
+
+
+def _score(score: np.generic, word: object) -> str:
+    """A score as Triton writes it; what JSON has no number for as the operator chose."""
+    if score.dtype.kind != "f":
+        return str(score)
+    if np.isfinite(score):
+        return f"{score:f}"
+    return word if isinstance(word, str) else "null"
 
 
 def _texts(array: Array, name: str) -> list[str]:

@@ -103,7 +103,7 @@ def test_classes_are_told_best_first() -> None:
     """`score:index:label`, the label where there is one; equal scores in the order of the classes."""
     wish = Infer("", {}, (Wanted("y", binary=False, classes=2),))
     outputs = {"y": np.array([[0.25, 0.5, 0.25], [1, 1, 3]], np.float32)}
-    body, length = infer.encode(wish, outputs, {}, {}, lambda _: ("cat", "dog"))
+    body, length = infer.encode(wish, outputs, outputs, {}, lambda _: ("cat", "dog"))
     (output,) = json.loads(body)["outputs"]
     assert length == 0
     assert output["shape"] == [2, 2]

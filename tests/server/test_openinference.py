@@ -149,9 +149,34 @@ def test_every_model_answers_in_binary_as_without_http(name: str, start: Start) 
         assert np.array_equal(got, expected, equal_nan=got.dtype.kind == "f")
 
 
-def test_nan_is_told_as_the_operator_chose(start: Start) -> None:
-    """As words in JSON, with a header that says so."""
-    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [-1, 0]}]}
-    reply = infer(start(models.path("nan_out"), NON_FINITE="string"), "nan_out", body)
-    assert reply.json()["outputs"][0]["data"] == ["NaN", "-Infinity"]
-    assert reply.headers["X-Non-Finite"] == "string"
+@pytest.mark.parametrize(
+    ("choice", "data", "classes"),
+    [
+        ("null", [None, None], ["null:1", "null:0"]),
+        ("string", ["NaN", "-Infinity"], ["-Infinity:1", "NaN:0"]),
+        ("error", None, None),
+    ],
+)
+def test_nan_is_told_as_the_operator_chose(
+    choice: str, data: list[object] | None, classes: list[str] | None, start: Start
+) -> None:
+    """In JSON and in the text of classes, with a header, as /predict does; not in the tensor as bytes."""
+    server = start(models.path("nan_out"), NON_FINITE=choice)
+    x = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [-1, 0]}
+
+    def ask(**parameters: object) -> requests.Response:
+        return infer(server, "nan_out", {"inputs": [x], "outputs": [{"name": "log", "parameters": parameters}]})
+
+    for reply, expected in ((ask(), data), (ask(classification=2), classes)):
+        if expected is None:
+            assert reply.status_code == 422
+            assert reply.json()["error"] == "for this input the model's output 'log' holds NaN or an infinity"
+        else:
+            assert reply.json()["outputs"][0]["data"] == expected
+            assert reply.headers["X-Non-Finite"] == choice
+    told = (422, None) if classes is None else (200, choice)
+    ranked = server.post("/predict?top_k=2", json={"instances": [[-1, 0]]})
+    for reply in (ranked, ask(classification=2, binary_data=True)):
+        assert (reply.status_code, reply.headers.get("X-Non-Finite")) == told
+    bare = ask(binary_data=True)
+    assert (bare.status_code, bare.headers.get("X-Non-Finite")) == (200, None)
