@@ -95,11 +95,16 @@ def json_predictions(
     model: Model, decoded: Decoded, outputs: Mapping[str, Array], settings: Settings, top_k: int = 0
 ) -> Reply:
     """The outputs as JSON in the form of the request, with a header where NaN or infinities could not be written."""
+    rows = rows_of(model, decoded.arrays)
+    if not top_k and json_reply.is_plain(outputs, settings.non_finite):
+        body = json_reply.encode(decoded, outputs, rows)
+        if b"null" not in body:  # as it is written for NaN and infinities
+            return Reply(200, body)
     told, odd = json_reply.settle(outputs, settings.non_finite)
     if top_k:
         best = {name: ranking.order(array, top_k, f"output {name!r}") for name, array in outputs.items()}
         told = {name: ranking.top(told[name], best[name], labels_of(model, name)) for name in outputs}
-    reply = Reply(200, json_reply.encode(decoded, told, rows_of(model, decoded.arrays)))
+    reply = Reply(200, json_reply.encode(decoded, told, rows))
     if odd:
         reply.headers["X-Non-Finite"] = settings.non_finite
     return reply

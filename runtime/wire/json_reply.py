@@ -21,8 +21,8 @@ from runtime.signature import Array, all_below
 from runtime.wire.expected import Decoded
 
 NON_FINITE = ("null", "string", "error")
-# float16 and complex numbers, as dtype characters.
-_UNKNOWN_TO_JSON = "eFDG"
+# The dtypes of numbers that orjson writes itself, as NumPy's characters: neither float16 nor complex numbers.
+_PLAIN = frozenset("fdbBhHiIlLqQ?")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -32,17 +32,16 @@ def settle(outputs: Mapping[str, Array], choice: str) -> tuple[Mapping[str, Any]
     `choice` is one of NON_FINITE: `null` writes them as null, `string` as "NaN", "Infinity" and "-Infinity", `error`
     raises RefusedError.
     """
-    odd, known = [], True
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and not all_below(array, np.inf):
-            odd.append(name)
-        known = known and array.dtype.char not in _UNKNOWN_TO_JSON
-    if known and not odd:
-        return outputs, False
+    odd = [name for name, array in outputs.items() if array.dtype.kind == "f" and not all_below(array, np.inf)]
     if odd and choice == "error":
         raise RefusedError(f"for this input the model's output {odd[0]!r} holds NaN or an infinity")
     spelt = odd if choice == "string" else ()
     return {name: _spell(array) if name in spelt else _tellable(array) for name, array in outputs.items()}, bool(odd)
+
+
+def is_plain(outputs: Mapping[str, Array], choice: str) -> bool:
+    """Whether these outputs can be written without `settle`: plain numbers, NaN among them as null if at all."""
+    return choice == "null" and _PLAIN.issuperset([array.dtype.char for array in outputs.values()])
 
 
 def encode(decoded: Decoded, outputs: Mapping[str, Any], rows: int | None) -> bytes:
