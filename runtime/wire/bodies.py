@@ -26,6 +26,8 @@ _NPY_TYPES = ("application/x-npy", "application/npy", "application/vnd.numpy.npy
 _NPZ_TYPES = ("application/x-npz", "application/npz", "application/zip")
 # Surely something else. What is left is tried as JSON: `curl -d` says that it sends a form, some clients say nothing.
 _FOREIGN = ("audio/", "video/", "font/", "multipart/", "application/pdf", "application/xml", "text/xml", "text/html")
+# No Content-Type, and the one that curl sends where none was given.
+_UNSAID = ("", "application/x-www-form-urlencoded")
 _PARAMETER = re.compile(r';\s*([\w-]+)\s*=\s*(?:"([^"]*)"|([^;\s"]*))')
 
 
@@ -71,8 +73,18 @@ def _by_content(body: bytes, media_type: str, expected: Expected) -> Decoded:
     elif image.looks_like_one(body):
         arrays = _picture(body, expected)
     else:
-        return json_body.decode(body, expected)
+        return _json(body, media_type, expected)
     return Decoded(form_of(expected.signature), arrays)
+
+
+def _json(body: bytes, media_type: str, expected: Expected) -> Decoded:
+    """JSON that nobody has called so; what does not even begin so may be CSV, or a picture of a kind not known here."""
+    try:
+        return json_body.decode(body, expected)
+    except RequestError as error:
+        if media_type in _UNSAID and body.strip()[:1] not in (b"", b"{", b"["):
+            raise RequestError(f"{error}; if it is something else, name its kind with Content-Type") from None
+        raise
 
 
 def _npy(body: bytes, signature: Signature) -> dict[str, Array]:
@@ -132,6 +144,8 @@ def _part(parts: list[Part], spec: TensorSpec, expected: Expected) -> Array:
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        raise RequestError(f"{what}: expected a picture, .npy data or JSON in this part of the form") from None
+        raise RequestError(
+            f"{what}: expected a picture ({image.KINDS}), .npy data or JSON in this part of the form"
+        ) from None
     json_body.check_depth(value, expected.bounds.depth)
     return coerce(spec, value, what)

@@ -20,6 +20,7 @@ from runtime.signature import Array, TensorSpec, convert, describe
 from runtime.wire.expected import Bounds, Expected
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+KINDS = "JPEG, PNG, WebP or GIF"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 
@@ -106,7 +107,7 @@ def _pixels(data: bytes, wanted: Image, limit: int, what: str) -> tuple[Array, i
     """One picture as height x width x channels of uint8, and how many pixels it had itself."""
     pillow = _pillow()
     if not looks_like_one(data):
-        raise RequestError(f"{what} is none that is read here: expected {', '.join(FORMATS)}")
+        raise RequestError(f"{what} is none that is read here: expected {KINDS}")
     if not _is_whole(data):
         raise RequestError(f"{what} is cut off, or something follows it")
     try:

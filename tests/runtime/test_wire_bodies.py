@@ -207,3 +207,31 @@ def test_classes_are_told_with_their_labels() -> None:
     assert ranked.tolist() == [[{"score": 0.75, "index": 1}, {"label": "cat", "score": 0.25, "index": 0}]]
     with pytest.raises(RequestError, match="no classes"):
         ranking.order(np.array([b"a"], object), 1, "output 'y'")
+
+
+@pytest.mark.parametrize("media_type", ["", "application/x-www-form-urlencoded"])
+def test_a_body_of_no_said_kind_that_does_not_begin_as_json_is_told_to_name_it(media_type: str) -> None:
+    """Rows of CSV, or a picture of a kind that is not known by its beginning."""
+    for body in (b"1,2,3\n4,5,6\n", b"BM\x9a\x00\x00\x00", b"5.1\n4.9\n"):
+        with pytest.raises(RequestError, match=r"^the body is not JSON: .*; .* name its kind with Content-Type$"):
+            bodies.read(body, media_type, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [(b"1,2,3", "application/json"), (b"1,2,3", "text/plain"), (b'{"instances": [', ""), (b"", "")],
+)
+def test_a_body_that_is_meant_as_json_is_not(body: bytes, media_type: str) -> None:
+    """It was called JSON (or something), or begins so: what is wrong is the JSON alone."""
+    with pytest.raises(RequestError) as caught:
+        bodies.read(body, media_type, ROWS)
+    assert "Content-Type" not in str(caught.value)
+
+
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "image/bmp"])
+def test_a_picture_of_another_kind_is_told_which_are_read(media_type: str) -> None:
+    """`curl -F image=@six.bmp`: curl knows no media type for it."""
+    stream = io.BytesIO()
+    Pillow.new("RGB", (2, 2)).save(stream, "BMP")
+    with pytest.raises(RequestError, match="JPEG, PNG, WebP or GIF"):
+        bodies.read(*form(("photo", media_type, stream.getvalue())), PHOTO)
