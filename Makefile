@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+HOST ?= 127.0.0.1
 ENVIRONMENT := $(PYTHON) tools/environments.py
 DEV := .venv/bin
 
@@ -18,9 +19,10 @@ help: ## Show this list
 demo: dev ## Train, export, publish, serve and ask a small model (CHECK=1: assert and stop)
 	@$(DEV)/python tools/demo.py $(if $(CHECK),--check)
 
-serve: ## Serve MODEL=path-or-url on PORT (8000) as production does, with nothing else installed
-	@test -n '$(MODEL)' || { echo 'usage: make serve MODEL=path-or-url [PORT=8000]' >&2; exit 2; }
+serve: ## Serve MODEL=path-or-url on PORT (8000) of HOST (127.0.0.1) as production does, with nothing else installed
+	@test -n '$(MODEL)' || { echo 'usage: make serve MODEL=path-or-url [PORT=8000] [HOST=127.0.0.1]' >&2; exit 2; }
 	@$(ENVIRONMENT) serve >/dev/null
+# Every shell makes way for the next, so that make's own child is the server: a SIGTERM to make reaches it.
 	@model='$(MODEL)'; \
 	case "$$model" in \
 		*:*) ;; \
@@ -28,8 +30,8 @@ serve: ## Serve MODEL=path-or-url on PORT (8000) as production does, with nothin
 			model="$$(realpath "$$model")" ;; \
 	esac; \
 	command="$$(sed -n 's/^web: *//p' Procfile)"; \
-	echo "serving $$model on http://127.0.0.1:$(PORT) (Ctrl-C stops): $$command"; \
-	PATH="$(CURDIR)/.venv-serve/bin:$$PATH" PORT='$(PORT)' MODEL_URL="$$model" \
+	echo "serving $$model on http://$(HOST):$(PORT) (Ctrl-C stops): $$command"; \
+	exec env PATH="$(CURDIR)/.venv-serve/bin:$$PATH" HOST='$(HOST)' PORT='$(PORT)' MODEL_URL="$$model" \
 		sh -c "exec $$command"
 
 check: lint ## The quick part of the tests: linters, types, tests that take no time
