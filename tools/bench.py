@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from tools import bench_report  # noqa: E402
+from runtime.errors import DynoliteError  # noqa: E402
+from tools import bench_report, loadgen  # noqa: E402
 from tools.bench_cases import Case, case_of, suite  # noqa: E402
 from tools.bench_servers import PEERS, BenchError, Running, check_equal, start  # noqa: E402
 from tools.measuring import Figures, floor, measure, median  # noqa: E402
@@ -50,19 +52,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="the .tflite file to serve")
     parser.add_argument("--keras", type=Path, help="the same model as .keras, for --against tensorflow")
     parser.add_argument("--suite", action="store_true", help="the cases of docs/performance.md instead of one model")
-    parser.add_argument("--rows", type=int, default=1, help="rows in each request; default: 1")
-    parser.add_argument("--url", help="measure this running dynolite instead of starting one (CPU of --pid)")
+    parser.add_argument("--rows", type=loadgen.count, default=1, help="rows in each request; default: 1")
+    parser.add_argument("--url", help="measure this running dynolite instead of starting one (CPU of --pid, else 0)")
     parser.add_argument("--pid", type=int, help="the main process of the server at --url")
     parser.add_argument("--against", action="append", default=[], choices=sorted(PEERS), help="a peer; may be repeated")
-    parser.add_argument("--connections", type=int, nargs="+", default=[8], help="default: 8")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn; default: 3")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of load in each round; default: 2")
+    parser.add_argument("--connections", type=loadgen.count, nargs="+", default=[8], help="default: 8")
+    parser.add_argument("--rounds", type=loadgen.count, default=3, help="how often each is measured; default: 3")
+    parser.add_argument("--seconds", type=loadgen.duration, default=2.0, help="of load in each round; default: 2")
     parser.add_argument("--access-log", action="store_true", help="a line a request on every side, as on a dyno")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--picture", type=Path, help="draw CPU per request as SVG")
     args = parser.parse_args(argv)
     if not (args.suite or args.model):
         parser.error("name a model with --model, or take --suite")
+    if args.url and not loadgen.is_http(args.url):
+        parser.error(f"--url: expected http://host:port, got {args.url!r}")
+    if args.keras and not args.keras.exists():
+        parser.error(f"--keras: there is no {args.keras}")
+    if args.picture and (args.picture.is_dir() or not os.access(args.picture.parent, os.W_OK)):
+        parser.error(f"--picture: {args.picture} cannot be written")
     return args
 
 
@@ -76,6 +84,8 @@ def run(args: argparse.Namespace, case: Case) -> list[Figures]:
             _say(f"{case.name}: starting {name}")
             url = args.url if name == "dynolite" else None
             servers.append(start(name, case, access_log=args.access_log, url=url, pid=args.pid))
+            if url:
+                _reach(servers[0], case)
         check_equal(case, servers)
         for connections in args.connections:
             rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
@@ -90,15 +100,22 @@ def run(args: argparse.Namespace, case: Case) -> list[Figures]:
     return results
 
 
+def _reach(server: Running, case: Case) -> None:
+    """A first answer of a server that was not started here. Raises BenchError."""
+    try:
+        server.predict(case.body)
+    except (OSError, ValueError, KeyError) as error:
+        raise BenchError(f"{server.url} does not answer as dynolite with {case.model.name} would: {error}") from None
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Measure and tell; 2 where a server does not start or answers otherwise."""
+    """Measure and tell; 2 where a model or a server cannot be measured."""
     args = parse_args(argv)
-    cases = suite() if args.suite else [case_of(args.model, args.rows, args.keras)]
     results: dict[str, list[Figures]] = {}
     try:
-        for case in cases:
+        for case in suite() if args.suite else [case_of(args.model, args.rows, args.keras)]:
             results[case.name] = run(args, case)
-    except BenchError as error:
+    except DynoliteError as error:
         sys.stderr.write(f"bench: {error}\n")
         return 2
     if args.json:

@@ -62,6 +62,33 @@ def run(url: str, body: bytes, connections: int, seconds: float) -> Load:
     return Load(len(taken), len(failed), time.monotonic() - began, share[0], share[1])
 
 
+def count(text: str) -> int:
+    """An argument that is a number of something, at least one."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """An argument in seconds, more than none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
+    return seconds
+
+
+def is_http(url: str) -> bool:
+    """Whether this is the address of a server that can be asked here, which is without TLS."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        return False
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run from a shell; 1 if a request failed."""
     parser = argparse.ArgumentParser(
@@ -71,10 +98,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("url")
     parser.add_argument("--body", type=Path, required=True, help="a file with the body")
-    parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--connections", type=count, default=8)
+    parser.add_argument("--seconds", type=duration, default=5.0)
     args = parser.parse_args(argv)
-    told = run(args.url, args.body.read_bytes(), args.connections, args.seconds)
+    if not is_http(args.url):
+        parser.error(f"expected http://host:port/path, got {args.url!r}")
+    try:
+        body = args.body.read_bytes()
+    except OSError as error:
+        parser.error(f"--body: {args.body} cannot be read: {error.strerror}")
+    told = run(args.url, body, args.connections, args.seconds)
     rate = told.requests / told.seconds
     sys.stdout.write(f"{told.requests} requests, {told.failed} failed, {rate:.0f}/s, ")
     sys.stdout.write(f"p50 {told.p50_ms:.2f} ms, p99 {told.p99_ms:.2f} ms\n")

@@ -74,19 +74,25 @@ def median(rounds: list[Figures]) -> Figures:
 
 
 def floor(case: Case) -> Figures:
-    """The interpreter alone on the case's rows, in this process: CPU ms of set_tensor, invoke and get_tensor."""
-    bare = package().module.Interpreter(model_path=str(case.model), num_threads=1)
-    (given,), (result,) = bare.get_input_details(), bare.get_output_details()
-    rows = case.rows.astype(given["dtype"])
-    bare.resize_tensor_input(given["index"], rows.shape)
-    bare.allocate_tensors()
+    """The interpreter alone on the case's rows, in this process: CPU ms of set_tensor, invoke and get_tensor.
 
-    def once() -> None:
-        bare.set_tensor(given["index"], rows)
-        bare.invoke()
-        bare.get_tensor(result["index"])
+    Raises BenchError where it does not run them.
+    """
+    try:
+        bare = package().module.Interpreter(model_path=str(case.model), num_threads=1)
+        (given,), (result,) = bare.get_input_details(), bare.get_output_details()
+        rows = case.rows.astype(given["dtype"])
+        bare.resize_tensor_input(given["index"], rows.shape)
+        bare.allocate_tensors()
 
-    return Figures("invoke", cpu_ms=1e3 * _best(once))
+        def once() -> None:
+            bare.set_tensor(given["index"], rows)
+            bare.invoke()
+            bare.get_tensor(result["index"])
+
+        return Figures("invoke", cpu_ms=1e3 * _best(once))
+    except (RuntimeError, ValueError) as error:
+        raise BenchError(f"the interpreter does not run {case.name}: {' '.join(str(error).split())}") from None
 
 
 def _best(function: Callable[[], object]) -> float:
@@ -105,7 +111,9 @@ def _best(function: Callable[[], object]) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it; none for 0, a server whose process is not known."""
+    if not pid:
+        return []
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

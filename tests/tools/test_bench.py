@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -97,6 +99,82 @@ def test_a_peer_that_cannot_be_measured_is_refused(capsys: pytest.CaptureFixture
     path = str(models.path("mlp"))
     assert bench.main(["--model", path, "--against", "tensorflow", "--rounds", "1", "--seconds", "0.2"]) == 2
     assert "--keras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("two_inputs.tflite", "only models with one input and one output are measured, it has 2 and 2"),
+        ("whole.tflite", "only models that take rows"),
+        ("string_lookup.tflite", "'word' is string"),
+        ("no_such_model.tflite", "No such file"),
+        ("build.py", "is neither a TensorFlow Lite nor an ONNX model"),
+        ("mlp.onnx", "the interpreter does not run mlp, 1 row: "),
+    ],
+)
+def test_a_model_that_cannot_be_measured_is_refused(name: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that says why, before any server is started."""
+    if name.endswith(".onnx") and importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("ONNX is an extra")
+    assert bench.main(["--model", str(models.path("mlp").with_name(name))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("bench: ")
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--rounds 0",
+        "--rows 0",
+        "--rows two",
+        "--connections 8 0",
+        "--seconds 0",
+        "--seconds nan",
+        "--url localhost:8000",
+        "--keras no_such_model.keras",
+        "--picture no_such_folder/picture.svg",
+        "--picture .",
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told at once, and not after minutes of measuring."""
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["--model", str(models.path("mlp")), *words.split()])
+    assert ended.value.code == 2
+    assert words.split(maxsplit=1)[0] in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """--url of a port that nobody listens on: one line."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    assert bench.main(["--model", str(models.path("mlp")), "--url", f"http://127.0.0.1:{port}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bench: http://127.0.0.1:{port} does not answer")
+
+
+def test_a_server_of_unknown_process_has_no_cpu_time() -> None:
+    """--url without --pid: 0 and not what the whole machine uses."""
+    assert measuring.tree(0) == []
+    assert measuring.cpu_seconds(0) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "http://127.0.0.1:1/predict --body no_such_body.json",
+        "localhost:1/predict --body README.md",
+        "http://127.0.0.1:1/predict --body README.md --connections 0",
+        "http://127.0.0.1:1/predict --body README.md --seconds 0",
+    ],
+)
+def test_the_load_generator_refuses_what_is_no_load(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A usage error, not a traceback."""
+    with pytest.raises(SystemExit) as ended:
+        loadgen.main(words.split())
+    assert ended.value.code == 2
+    assert "loadgen.py: error: " in capsys.readouterr().err
 
 
 def test_every_peer_has_its_program() -> None:
