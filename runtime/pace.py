@@ -4,6 +4,9 @@ from __future__ import annotations
 
 # Requests that took at most this many seconds are answered in the event loop; a thread costs a tenth of a millisecond.
 SHORT_SECONDS = 0.004
+# A request of this length is enough to have the next of its kind in a thread; of shorter ones it takes several.
+_LONG_SECONDS = 10 * SHORT_SECONDS
+_WEIGHT = 0.1
 _MOST_KINDS = 2048
 
 
@@ -26,5 +29,5 @@ class Pace:
                 self._seconds.clear()
             self._seconds[kind] = seconds
         else:
-            # One that took long counts at once: the next of its kind goes to a thread.
-            self._seconds[kind] = max(seconds, before) if seconds > SHORT_SECONDS else before + 0.2 * (seconds - before)
+            # One that took long may only have waited for a processor: on a busy machine that is a matter of milliseconds.
+            self._seconds[kind] = before + _WEIGHT * (min(seconds, _LONG_SECONDS) - before)
