@@ -25,3 +25,14 @@ def test_many_quick_ones_do_not_excuse_a_slow_one() -> None:
     for _ in range(20):
         pace.note("/predict", 100, SHORT_SECONDS / 100)
     assert pace.is_short("/predict", 100)
+
+
+def test_a_wait_of_milliseconds_is_forgiven_once_and_not_for_ever() -> None:
+    """On a busy machine a quick request may wait for a processor; a kind that has become slow is soon known as slow."""
+    pace = Pace()
+    pace.note("/predict", 100, SHORT_SECONDS / 100)
+    pace.note("/predict", 100, SHORT_SECONDS * 4)
+    assert pace.is_short("/predict", 100)
+    for _ in range(10):
+        pace.note("/predict", 100, SHORT_SECONDS * 4)
+    assert not pace.is_short("/predict", 100)
