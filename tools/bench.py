@@ -26,6 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from tools import missing
+
+    missing.tell()
 
 from runtime.errors import DynoliteError  # noqa: E402
 from tools import bench_report, loadgen  # noqa: E402

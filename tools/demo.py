@@ -26,6 +26,9 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from tools import missing
+
+    missing.tell()
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402

@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from tools import missing
+
+    missing.tell()
 
 from rich.console import Console  # noqa: E402
 

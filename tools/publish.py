@@ -13,6 +13,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
+    from tools import missing
+
+    missing.tell()
 
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
