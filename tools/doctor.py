@@ -17,6 +17,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from tools import missing
+
+    missing.tell()
 
 from rich.console import Console
 from rich.table import Table
