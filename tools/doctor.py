@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.settings import TABLE
-from tools.checks import declared, files, packages, processes, server, settings
+from tools.checks import declared, deployed, files, packages, processes, server, settings
 from tools.checks.base import FAIL, OK, SKIP, WARN, App, Check, Finding, fail
 from tools.checks.platforms import FAILURES, PLATFORMS, Platform
 from tools.checks.trial_run import Run
@@ -36,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *packages.CHECKS,
     *files.CHECKS,
     *settings.CHECKS,
+    *deployed.CHECKS,
     *server.CHECKS,
 )
 _COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIP: "dim"}
@@ -73,7 +75,15 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"{arguments.app}: there is no such folder")
     if any("=" not in pair for pair in arguments.set):
         parser.error("--set takes NAME=VALUE")
+    if arguments.python:
+        arguments.python = _program(arguments.python) or parser.error(f"{arguments.python}: there is no such program")
     return arguments
+
+
+def _program(python: Path) -> Path | None:
+    """A program by its path or its name on the PATH, as an absolute path: the app runs in another folder."""
+    found = shutil.which(python)
+    return Path(found).absolute() if found else None
 
 
 def environment(root: Path, platform: Platform, given: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:

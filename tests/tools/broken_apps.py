@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -91,6 +92,25 @@ def commit_venv(app: Path) -> None:
     subprocess.run(["git", "add", "-A", "-f"], cwd=app, check=True)
 
 
+def committed(*ignored: str) -> Callable[[Path], None]:
+    """Everything so far in Git; what comes later is not, and these lines are in .gitignore."""
+
+    def commit(app: Path) -> None:
+        write(".gitignore", "\n".join(ignored))(app)
+        subprocess.run(["git", "init", "-q"], cwd=app, check=True)
+        subprocess.run(["git", "add", "-A"], cwd=app, check=True)
+
+    return commit
+
+
+def publish(app: Path) -> None:
+    """A model in a folder below the app's, as tools/publish.py leaves it."""
+    version = {"url": "1.0.0/house.tflite", "sha256": "0" * 64, "bytes": 4, "serial": 1}
+    listed = {"versions": {"1.0.0": version}, "channels": {"latest": {"version": "1.0.0"}}}
+    write("site/house/index.json", json.dumps({"format": 1, "name": "house", **listed}))(app)
+    write("site/house/1.0.0/house.tflite", "TFL3")(app)
+
+
 @dataclass(frozen=True)
 class Case:
     """One broken app: the check that must find it, how badly, words of its message, and how it is run."""
@@ -104,6 +124,7 @@ class Case:
     settings: tuple[str, ...] = ()
 
 
+_PUBLISHED = "MODEL_URL=site/house/index.json"
 REQUIREMENTS = "flask==3.1.3\ngunicorn==27.0.1\n"
 FAKE_KEY = "AKIA" + "Q" * 16  # assembled, so that this file itself holds none
 
@@ -205,6 +226,29 @@ FILES: dict[str, Case] = {
     "a bad setting": Case("settings", "fail", "MAX_WAITING", nothing, settings=("MAX_WAITING=many",)),
     "a misspelt setting": Case("settings", "fail", "MODEL_URL", nothing, settings=("MODEL_URI=x",)),
     "no model": Case("settings", "fail", "no model is named", nothing, settings=("MODEL_URL=",)),
+    "a model outside Git": Case(
+        "model-file", "warn", "site/house/index.json is not in Git", both(committed(), publish), settings=(_PUBLISHED,)
+    ),
+    "an ignored artifact": Case(
+        "model-file",
+        "warn",
+        "site/house/1.0.0/house.tflite is not in Git, for .gitignore",
+        both(publish, committed("*.tflite")),
+        settings=(_PUBLISHED,),
+    ),
+    "an artifact that the slug lacks": Case(
+        "model-file",
+        "warn",
+        "site/house/1.0.0/house.tflite is left out",
+        both(publish, write(".slugignore", "*.tflite\n")),
+        settings=(_PUBLISHED,),
+    ),
+    "a model of this machine": Case(
+        "model-file", "warn", "not in the folder", nothing, settings=(f"MODEL_URL={ROOT}/tests/models/mlp.tflite",)
+    ),
+    "a second model that is not there": Case(
+        "model-file", "warn", "v2.tflite does not exist", nothing, settings=("MODEL_URL_V2=v2.tflite",)
+    ),
     "short keep-alive": Case("keep-alive", "fail", "30 s", nothing, settings=("KEEPALIVE_SECONDS=30",)),
     "sync workers": Case(
         "keep-alive", "fail", "sync", write("gunicorn.conf.py", "import os\nbind = f\"0.0.0.0:{os.environ['PORT']}\"\n")
@@ -232,12 +276,7 @@ STARTS: dict[str, Case] = {
     "crash at import": Case(
         "boot", "fail", "ModuleNotFoundError", write("runtime/wsgi.py", "import no_such_package\napp = None\n")
     ),
-    "another port": Case(
-        "boot",
-        "fail",
-        "not on $PORT",
-        write("Procfile", ELSEWHERE),
-    ),
+    "another port": Case("boot", "fail", "not on $PORT", write("Procfile", ELSEWHERE)),
     "no such model": Case("model", "fail", "missing.tflite", nothing, settings=("MODEL_URL=missing.tflite",)),
     "another digest": Case("model", "fail", "SHA-256", nothing, settings=(f"MODEL_SHA256={'0' * 64}",)),
     "a crashing model": Case(

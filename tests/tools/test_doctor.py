@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.broken_apps import FILES, ROOT, STARTS, Case, sound
+from tests.tools.broken_apps import FILES, ROOT, STARTS, Case, both, committed, nothing, publish, sound
 from tools import doctor
 from tools.checks.base import App, Finding
 from tools.checks.files import is_ignored
@@ -168,6 +169,25 @@ def test_slugignore_is_read_as_the_platform_reads_it(name: str, ignored: bool) -
     assert is_ignored(name, ["# a comment", "", "/tests", "/docs/", "*.md"]) is ignored
 
 
+@pytest.mark.parametrize("url", ["site/house/index.json", "file://{}/site/house/1.0.0/house.tflite"])
+def test_a_model_in_git_is_deployed(tmp_path: Path, url: str) -> None:
+    """By a path from the app's folder or an absolute one; the artifact of an index too."""
+    both(publish, committed())(sound(tmp_path))
+    case = Case("model-file", "ok", "", nothing, settings=(f"MODEL_URL={url.format(tmp_path)}",))
+    assert look(tmp_path, case) == Finding("ok", "deployed with the app")
+
+
+def test_the_python_may_be_a_name_or_a_relative_path() -> None:
+    """It becomes absolute: the app is started in another folder."""
+    name = Path(sys.executable)
+    relative = os.path.relpath(name)
+    assert doctor.parse_args(["--python", relative]).python == Path(relative).absolute()
+    assert doctor.parse_args(["--python", "sh"]).python.is_absolute()
+
+
 def test_wrong_arguments_are_told() -> None:
+    done = run_doctor("--python", "/no/such/python")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/no/such/python: there is no such program" in done.stderr
     assert run_doctor("/no/such/folder").returncode == 2
     assert run_doctor("--set", "MODEL_URL").returncode == 2

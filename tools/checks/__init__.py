@@ -6,5 +6,6 @@ processes     Procfile, entry point, the platform's own file
 packages      Python version, pins, interpreters, lock files
 files         virtual environments, secrets, deprecated files, weight
 settings      what the settings say before anything runs
+deployed      a model in the folder: does it go with it
 server        what a real start shows: boot, binding, model, memory, time, stop
 """
