@@ -1,9 +1,9 @@
 """Measure a served model: CPU per request, requests per second, latency, memory, cold start; beside peers if asked.
 
-    python tools/bench.py --model digits.tflite
-    python tools/bench.py --model digits.tflite --against fastapi --against flask
-    python tools/bench.py --model mobilenet.tflite --rows 1 --seconds 5 --json
-    python tools/bench.py --suite --against fastapi --picture docs/benchmark.svg
+    .venv/bin/python tools/bench.py --model digits.tflite
+    .venv/bin/python tools/bench.py --model digits.tflite --against fastapi --against flask
+    .venv/bin/python tools/bench.py --model mobilenet.tflite --rows 1 --seconds 5 --json
+    .venv/bin/python tools/bench.py --suite --against fastapi --picture docs/benchmark.svg
 
 Every server is started here with two workers, asked the same body, and its answers compared with dynolite's before
 anything is measured. All are measured in turn, in several rounds, and the medians shown. The main figure is CPU time a
@@ -38,9 +38,9 @@ from tools.measuring import Figures, floor, measure, median  # noqa: E402
 
 EPILOG = """
 examples:
-  python tools/bench.py --model tests/models/mlp.tflite
-  python tools/bench.py --model tests/models/cnn.tflite --against fastapi --connections 1 8 32
-  python tools/bench.py --suite --against fastapi --against flask --rounds 5 --picture docs/benchmark.svg
+  .venv/bin/python tools/bench.py --model tests/models/mlp.tflite
+  .venv/bin/python tools/bench.py --model tests/models/cnn.tflite --against fastapi --connections 1 8 32
+  .venv/bin/python tools/bench.py --suite --against fastapi --against flask --rounds 5 --picture docs/benchmark.svg
 """
 
 

@@ -3,8 +3,8 @@
     make demo             train, export, publish, serve, ask; the server stays until Ctrl-C
     make demo CHECK=1     the same, but check the answers and stop: exit code 0 or 1
 
-    python tools/demo.py --port 8000     on a port of your choice
-    python tools/demo.py --fresh         train and export again, also when nothing has changed
+    .venv/bin/python tools/demo.py --port 8000     on a port of your choice
+    .venv/bin/python tools/demo.py --fresh         train and export again, also when nothing has changed
 
 All that it makes is in the folder .demo.
 """

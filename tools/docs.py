@@ -20,8 +20,8 @@ from runtime.settings import TABLE, Setting  # noqa: E402
 
 _PART = re.compile(r"<!-- generated: (?P<name>[^\n]+?) -->\n.*?<!-- end -->", re.DOTALL)
 _EXAMPLES = """examples:
-  python tools/docs.py           write the generated parts of README.md and docs/ anew
-  python tools/docs.py --check   change nothing; exit code 1 when a part is out of date
+  .venv/bin/python tools/docs.py           write the generated parts of README.md and docs/ anew
+  .venv/bin/python tools/docs.py --check   change nothing; exit code 1 when a part is out of date
 """
 
 
@@ -48,7 +48,9 @@ def main(argv: list[str]) -> int:
             if not options.check:
                 page.write_text(true)
     for name in stale:
-        sys.stdout.write(f"{name}: {'out of date: run python tools/docs.py' if options.check else 'written'}\n")
+        sys.stdout.write(
+            f"{name}: {'out of date: run .venv/bin/python tools/docs.py' if options.check else 'written'}\n"
+        )
     return 1 if stale and options.check else 0
 
 

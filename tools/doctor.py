@@ -44,12 +44,12 @@ _COLOURS = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIP: "dim"}
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 EXAMPLES = """examples:
-  python tools/doctor.py                                this checkout on Heroku, with the settings of app.json
-  python tools/doctor.py --platform cloudrun            on Cloud Run, with those of deploy/cloud-run.yaml
-  python tools/doctor.py ~/my-app --set MODEL_URL=https://example.com/model.tflite
-  python tools/doctor.py --failure R14                  only what leads to R14, and what R14 is
-  python tools/doctor.py --no-start --json              only what the files say, for a machine
-  python tools/doctor.py --fix                          repair what is safe to repair, then look again
+  .venv/bin/python tools/doctor.py                                this checkout on Heroku, with the settings of app.json
+  .venv/bin/python tools/doctor.py --platform cloudrun            on Cloud Run, with those of deploy/cloud-run.yaml
+  .venv/bin/python tools/doctor.py ~/my-app --set MODEL_URL=https://example.com/model.tflite
+  .venv/bin/python tools/doctor.py --failure R14                  only what leads to R14, and what R14 is
+  .venv/bin/python tools/doctor.py --no-start --json              only what the files say, for a machine
+  .venv/bin/python tools/doctor.py --fix                          repair what is safe to repair, then look again
 
 exit codes: 0 nothing fails, 1 something fails, 2 wrong command line"""
 

@@ -1,4 +1,4 @@
-"""Turn a Keras model into a proven artifact: `python tools/export.py model.keras`.
+"""Turn a Keras model into a proven artifact: `.venv/bin/python tools/export.py model.keras`.
 
 load -> convert in every mode -> verify in production's interpreter -> choose -> pack
 """

@@ -1,7 +1,7 @@
 """Make API keys, and the digests that API_KEYS takes instead of keys.
 
-python tools/keys.py web phone             two new keys, as values for API_KEYS and for those who will use them
-python tools/keys.py --hash < key.txt      the digest of a key that this command once made
+.venv/bin/python tools/keys.py web phone             two new keys, as values for API_KEYS and for their users
+.venv/bin/python tools/keys.py --hash < key.txt      the digest of a key that this command once made
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from runtime.access import GENERATED
 
 _EPILOG = """\
 examples:
-  python tools/keys.py web phone
+  .venv/bin/python tools/keys.py web phone
       Prints a key for each name, and one line to set:
       API_KEYS=web:sha256:...,phone:sha256:...
       The server then holds digests only: keep the keys themselves where those who ask keep their secrets.
-  python tools/keys.py admin --json
+  .venv/bin/python tools/keys.py admin --json
       {"keys": [{"name": "admin", "key": "dyn_...", "sha256": "..."}], "setting": "admin:sha256:..."}
-  python tools/keys.py web --hash < key.txt
+  .venv/bin/python tools/keys.py web --hash < key.txt
       Prints web:sha256:... for the key on standard input.
 """
 
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         if not GENERATED.fullmatch(key):
             sys.stderr.write(
                 "keys.py: this is no key that keys.py has made. SHA-256 is too quick for one of your own:\n"
-                "keys.py: make one with `python tools/keys.py NAME`, or put the key itself into API_KEYS.\n"
+                "keys.py: make one with `.venv/bin/python tools/keys.py NAME`, or put the key itself into API_KEYS.\n"
             )
             return 2
         made = {args.names[0]: key}

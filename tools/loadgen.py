@@ -1,6 +1,6 @@
 """A load generator for machines without wrk: threads that post one body on kept connections, as fast as they can.
 
-    python tools/loadgen.py http://127.0.0.1:8000/predict --body body.json --connections 8 --seconds 5
+    .venv/bin/python tools/loadgen.py http://127.0.0.1:8000/predict --body body.json --connections 8 --seconds 5
 
 Python itself is the limit at some thousand requests a second: latencies under such load are the generator's, not the
 server's. CPU per request, which is counted on the server's side, stays right.
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="loadgen.py",
         description="Post one body again and again.",
-        epilog="example: python tools/loadgen.py http://127.0.0.1:8000/predict --body body.json --connections 8",
+        epilog="example: .venv/bin/python tools/loadgen.py http://127.0.0.1:8000/predict --body body.json",
     )
     parser.add_argument("url")
     parser.add_argument("--body", type=Path, required=True, help="a file with the body")

@@ -13,14 +13,14 @@ from tools.targets import TARGETS
 
 AUTO = "auto"
 EXAMPLES = """examples:
-  python tools/export.py model.keras
-  python tools/export.py model.keras --data samples.npz --labels labels.txt
-  python tools/export.py model.h5 --data photos/ --normalize imagenet --report report.html
-  python tools/export.py --architecture model.json --weights model.weights.h5
-  python tools/export.py --architecture my_model:build --weights weights.h5 --trust
-  python tools/export.py model.keras --quantize int8 --data samples.npy --target litert
-  python tools/export.py other.tflite --name other --version 2.0.0
-  python tools/export.py --reprove build/model.tflite --target litert
+  .venv/bin/python tools/export.py model.keras
+  .venv/bin/python tools/export.py model.keras --data samples.npz --labels labels.txt
+  .venv/bin/python tools/export.py model.h5 --data photos/ --normalize imagenet --report report.html
+  .venv/bin/python tools/export.py --architecture model.json --weights model.weights.h5
+  .venv/bin/python tools/export.py --architecture my_model:build --weights weights.h5 --trust
+  .venv/bin/python tools/export.py model.keras --quantize int8 --data samples.npy --target litert
+  .venv/bin/python tools/export.py other.tflite --name other --version 2.0.0
+  .venv/bin/python tools/export.py --reprove build/model.tflite --target litert
 
 exit codes: 0 written; 1 refused, nothing written; 2 wrong command line;
             3 the target interpreter cannot be had here, nothing written (--allow-unproven)

@@ -1,4 +1,4 @@
-"""Publish artifacts, and say which version servers are to serve: `python tools/publish.py publish ARTIFACT DEST`."""
+"""Publish artifacts, and say which version servers are to serve: `tools/publish.py publish ARTIFACT DEST`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tools.catalogue import CatalogueError, MissingModelError  # noqa: E402
 from tools.stores import Store, StoreError  # noqa: E402
 
 EXAMPLES = """examples:
-  python tools/publish.py publish build/digits.tflite s3://my-models
-  python tools/publish.py publish build/digits.tflite ./published --channel canary
-  python tools/publish.py publish build/digits.tflite gs://my-models --dry-run ./look
-  python tools/publish.py list s3://my-models
-  python tools/publish.py list s3://my-models/digits
-  python tools/publish.py promote s3://my-models/digits 1.2.0
-  python tools/publish.py rollback s3://my-models/digits
-  python tools/publish.py yank s3://my-models/digits 1.1.0
-  python tools/publish.py prune s3://my-models/digits --keep 5
-  python tools/publish.py verify s3://my-models/digits/index.json
+  .venv/bin/python tools/publish.py publish build/digits.tflite s3://my-models
+  .venv/bin/python tools/publish.py publish build/digits.tflite ./published --channel canary
+  .venv/bin/python tools/publish.py publish build/digits.tflite gs://my-models --dry-run ./look
+  .venv/bin/python tools/publish.py list s3://my-models
+  .venv/bin/python tools/publish.py list s3://my-models/digits
+  .venv/bin/python tools/publish.py promote s3://my-models/digits 1.2.0
+  .venv/bin/python tools/publish.py rollback s3://my-models/digits
+  .venv/bin/python tools/publish.py yank s3://my-models/digits 1.1.0
+  .venv/bin/python tools/publish.py prune s3://my-models/digits --keep 5
+  .venv/bin/python tools/publish.py verify s3://my-models/digits/index.json
 
 destinations: a folder or file://; s3://bucket/prefix (AWS, R2, MinIO, B2); gs://bucket/prefix;
               az://container/prefix; https://host/path, by PUT

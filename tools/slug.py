@@ -1,9 +1,9 @@
 """Build what the platform's Python buildpack would build, weigh it by package, and hold it to a budget.
 
-    python tools/slug.py                          build with this Python, show the table
-    python tools/slug.py --budget 36              fail (exit 1) over 36 MB
-    python tools/slug.py --python python3.13 --json
-    python tools/slug.py --picture docs/slug.svg
+    .venv/bin/python tools/slug.py                          build with this Python, show the table
+    .venv/bin/python tools/slug.py --budget 36              fail (exit 1) over 36 MB
+    .venv/bin/python tools/slug.py --python python3.13 --json
+    .venv/bin/python tools/slug.py --picture docs/slug.svg
 
 The layout is the buildpack's: CPython at app/.heroku/python, the packages of requirements.txt in it by pip, the
 checkout less .slugignore in app/, then bin/post_compile. The buildpack's own CPython archive is on no package index, so
@@ -29,8 +29,8 @@ from tools.slug_parts import draw, table, weigh  # noqa: E402
 
 EPILOG = """
 examples:
-  python tools/slug.py
-  python tools/slug.py --python python3.13 --budget 44
+  .venv/bin/python tools/slug.py
+  .venv/bin/python tools/slug.py --python python3.13 --budget 44
 """
 
 
