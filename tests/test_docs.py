@@ -45,6 +45,8 @@ def test_every_command_teaches_by_example(command: Path) -> None:
     done = subprocess.run([sys.executable, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"tools/{command.name}" in done.stdout or "make " in done.stdout
+    # A `python` of the reader's own has not the packages.
+    assert not re.search(r"(?<![/\w])python tools/", done.stdout)
 
 
 def test_the_docs_speak_of_every_page() -> None:

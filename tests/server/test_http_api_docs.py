@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runtime import artifact
@@ -104,3 +106,14 @@ def test_the_page_tells_every_status_that_an_error_can_have() -> None:
     told = set(map(int, re.findall(r"\b[45]\d\d\b", PAGE.partition("## Errors")[2])))
     # 499 is for the log: nobody is there to read it.
     assert {status for _, status in STATUS} - {499} <= told
+
+
+def test_what_the_page_says_of_unknown_parameters_and_of_arrays(server: Server, folder: Path) -> None:
+    """A parameter that nobody knows changes nothing; the numbers of a .npy file are those of the JSON."""
+    body = json.loads((folder / "six.json").read_text())
+    plain = server.post("/predict", json=body)
+    assert server.post("/predict?pretty=1&topk=3", json=body).content == plain.content
+    stream = io.BytesIO()
+    np.save(stream, np.array(body["instances"], np.float32))
+    array = server.post("/predict", data=stream.getvalue(), headers={"Content-Type": "application/x-npy"})
+    assert array.content == plain.content
