@@ -29,5 +29,5 @@ class Pace:
                 self._seconds.clear()
             self._seconds[kind] = seconds
         else:
-            # One that took long may only have waited for a processor: on a busy machine that is a matter of milliseconds.
+            # One that took long may only have waited for a processor: on a busy machine a matter of milliseconds.
             self._seconds[kind] = before + _WEIGHT * (min(seconds, _LONG_SECONDS) - before)

@@ -169,9 +169,9 @@ def check_inputs(signature: Signature, arrays: Mapping[str, Array], budget: int)
 
 def all_below(array: Array, bound: float) -> bool:
     """Whether every number of a float array is nearer to zero than `bound`: with `inf`, whether all are finite."""
-    flat = array.ravel()
-    # The sum of the squares is one quick pass and no copy. Where it does not decide, each number is looked at.
-    return float(flat.dot(flat)) < bound * bound / 4 or bool((np.abs(flat) < bound).all())
+    # The sum of the squares is one quick pass and no copy (`dot` would warn of an overflow). Where it does not decide,
+    # each number is looked at.
+    return float(np.vdot(array, array)) < bound * bound / 4 or float(np.abs(array).max()) < bound
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:

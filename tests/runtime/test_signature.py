@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import RequestError, TooLargeError, UnsupportedError
-from runtime.signature import Batch, Signature, TensorSpec, batch_of, check_inputs, coerce, convert
+from runtime.signature import Batch, Signature, TensorSpec, all_below, batch_of, check_inputs, coerce, convert
 from tests.runtime.tensors import NUMBERS, Array
 
 X, Y = TensorSpec("x", "float32", (-1, 2, 3)), TensorSpec("y", "int64", (-1, -1))
@@ -122,3 +122,19 @@ def test_dtypes_that_no_protocol_has_are_501() -> None:
 def test_the_batch_is_what_dimension_0_says(shapes: list[tuple[int, ...]], batch: Batch) -> None:
     """-1 is any number of rows, 1 is one at a time, anything else is no batch."""
     assert batch_of(tuple(TensorSpec(str(index), "float32", shape) for index, shape in enumerate(shapes))) is batch
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_numbers_are_below_a_bound_or_not_whatever_their_size(dtype: str) -> None:
+    """Exact at the bound, without a warning where squares overflow; NaN and infinities are below nothing."""
+    largest = float(np.finfo(dtype).max)
+    for values, bound, below in [
+        ([largest, -largest], np.inf, True),
+        ([1.0, np.nan], np.inf, False),
+        ([1.0, -np.inf], np.inf, False),
+        ([8.0, -15.0], 16.0, True),
+        ([8.0, -16.0], 16.0, False),
+        ([[0.5], [-largest]], largest, False),
+        ([], 1.0, True),
+    ]:
+        assert all_below(np.array(values, dtype), bound) is below
