@@ -9,7 +9,7 @@ obscure, and some wrong data it takes in silence and gives an unquantized file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from runtime.signature import describe
-from tools import entry_points, images, tables
+from tools import entry_points, images, right_answers, tables
 from tools.arrays import Array
 from tools.errors import DataError
 
 FEW = 20  # samples; with fewer, int8 loses accuracy (measured: 5 give .807, 20 .813, 100 the same)
-_TARGETS = ("y", "labels", "label", "targets", "target", "y_test", "y_train")
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Data:
-    """Arrays by input name, row r of each belonging together, and what else the data told."""
+    """Arrays by input name, row r of each belonging together, and what else the data told.
+
+    `targets` are the right answers by output name.
+    """
 
     source: str
     inputs: Mapping[str, Array]
-    targets: Array | None = None
+    targets: Mapping[str, Array] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     image: Mapping[str, Any] = field(default_factory=dict)
@@ -67,23 +69,45 @@ class Data:
         }
 
 
-def load(source: str, inputs: list[Input], options: Options) -> Data:
+def load(source: str, inputs: list[Input], outputs: Sequence[str], options: Options) -> Data:
     """Read and check the data; DataError says what does not fit and what was expected."""
     path = Path(source)
     if not path.exists() and re.fullmatch(r"[\w.]+:[\w.]+", source):
-        raw = _from_function(source)
+        raw = _from_function(source, inputs, outputs)
     elif not path.exists():
         raise DataError(f"--data {source}: there is no such file, folder or module:function")
     elif path.is_dir():
-        raw = _from_images(path, inputs, options)
+        raw = _from_images(path, inputs, outputs, options)
     elif path.suffix in (".csv", ".parquet"):
-        raw = _from_table(path, inputs, options)
+        raw = _from_table(path, inputs, outputs, options)
     else:
-        raw = _from_arrays(path)
+        raw = _from_arrays(path, inputs, outputs)
+    if options.normalize not in ("", "none") and not path.is_dir():
+        told = "--normalize is what the server does to pictures; the sample data is taken as it is: normalize it before"
+        raw = replace(raw, warnings=(*raw.warnings, told))
     return _checked(raw, inputs, options.limit)
 
 
-def _from_arrays(path: Path) -> Data:
+def picture(normalize: str, inputs: Iterable[tuple[str, Sequence[int]]]) -> dict[str, Any] | None:
+    """What --normalize says of the first input that takes pictures, None where nothing was said.
+
+    `inputs` are names and shapes. DataError where there is no such input: the option would be passed over.
+    """
+    if not normalize:
+        return None
+    listed = list(inputs)
+    found = (images.meaning(normalize, shape) for _, shape in listed)
+    told = next((meaning for meaning in found if meaning), None)
+    if told is None:
+        shapes = ", ".join(f"{name} {describe(tuple(shape))}" for name, shape in listed)
+        raise DataError(
+            f"--normalize {normalize} is for pictures, which need an input of height, width and 1, 3 or 4 channels: "
+            f"the inputs are {shapes}. Leave it out, and give --data as the model takes it"
+        )
+    return told
+
+
+def _from_arrays(path: Path, inputs: list[Input], outputs: Sequence[str]) -> Data:
     try:
         content = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -91,31 +115,30 @@ def _from_arrays(path: Path) -> Data:
         raise DataError(f"--data {path}: not .npy, .npz, .csv or a folder ({hint})") from None
     if isinstance(content, np.ndarray):
         return Data(str(path), {"": content})
-    return _split(str(path), {name: content[name] for name in content.files})
+    return Data(str(path), *_split(str(path), {name: content[name] for name in content.files}, inputs, outputs))
 
 
-def _from_function(source: str) -> Data:
-    """What `module:function` returns: an array, a dict, or (inputs, targets)."""
+def _from_function(source: str, inputs: list[Input], outputs: Sequence[str]) -> Data:
+    """What `module:function` returns: an array, a dict, or (inputs, right answers), each one or a dict."""
     value = entry_points.resolve(source)()
-    targets = None
+    targets: dict[str, Array] = {}
     if isinstance(value, tuple) and len(value) == 2:
-        value, targets = value[0], np.asarray(value[1])
+        value, targets = value[0], right_answers.returned(source, value[1], outputs)
     if isinstance(value, Mapping):
-        data = _split(source, {str(name): np.asarray(array) for name, array in value.items()})
-        return data if targets is None else Data(source, data.inputs, targets)
+        named = {str(name): np.asarray(array) for name, array in value.items()}
+        samples, found = _split(source, named, inputs, outputs)
+        return Data(source, samples, targets or found)
     return Data(source, {"": np.asarray(value)}, targets)
 
 
-def _split(source: str, arrays: dict[str, Array]) -> Data:
-    """Tell the targets from the inputs by their usual names."""
-    found = [name for name in arrays if name in _TARGETS]
-    targets = arrays[found[0]] if found else None
-    return Data(source, {k: v for k, v in arrays.items() if k not in found}, targets)
+def _split(
+    source: str, arrays: dict[str, Array], inputs: list[Input], outputs: Sequence[str]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    return right_answers.split(source, arrays, [spec.name for spec in inputs], outputs)
 
 
-def _from_table(path: Path, inputs: list[Input], options: Options) -> Data:
-    header, columns = tables.read(path)
-    named, targets = tables.split_target(str(path), header, columns, options.target_column)
+def _from_table(path: Path, inputs: list[Input], outputs: Sequence[str], options: Options) -> Data:
+    named, targets = _columns(path, inputs, outputs, options.target_column)
     wanted = [spec.name for spec in inputs]
     if len(inputs) == 1 and wanted[0] not in named and len(inputs[0].shape) == 2:
         width = inputs[0].shape[1]
@@ -129,7 +152,23 @@ def _from_table(path: Path, inputs: list[Input], options: Options) -> Data:
     return Data(str(path), arrays, targets)
 
 
-def _from_images(path: Path, inputs: list[Input], options: Options) -> Data:
+def _columns(
+    path: Path, inputs: list[Input], outputs: Sequence[str], target: str
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A table's columns by name: those for the inputs, and the right answers by output."""
+    header, columns = tables.read(path)
+    answers = right_answers.columns(header, [spec.name for spec in inputs], outputs, target)
+    if answers and (not target or target in answers):
+        named = dict(zip(header, columns, strict=True))
+        return named, {name: named.pop(name) for name in answers}
+    named, found = tables.split_target(str(path), header, columns, target)
+    if found is None:
+        return named, {}
+    what = f"--data {path}: the column {next(name for name in header if name not in named)!r}"
+    return named, right_answers.of_the_only(what, found, outputs)
+
+
+def _from_images(path: Path, inputs: list[Input], outputs: Sequence[str], options: Options) -> Data:
     image_inputs = [spec for spec in inputs if len(spec.shape) == 4]
     if len(inputs) != 1 or not image_inputs:
         raise DataError(
@@ -138,13 +177,17 @@ def _from_images(path: Path, inputs: list[Input], options: Options) -> Data:
             "give .npy or .npz"
         )
     folder = images.load(path, inputs[0].shape[1:], options.normalize, options.limit)
+    classes = {} if folder.classes is None else dict.fromkeys(outputs, folder.classes)
+    warnings = list(folder.warnings)
+    if len(classes) > 1:
+        warnings.append(f"the folders' classes are not measured: the model has several outputs, {', '.join(outputs)}")
     return Data(
         str(path),
         {inputs[0].name: folder.pixels},
-        folder.classes,
+        classes if len(classes) == 1 else {},
         labels=folder.labels,
         image=folder.meaning,
-        warnings=folder.warnings,
+        warnings=tuple(warnings),
     )
 
 
@@ -153,8 +196,7 @@ def _checked(data: Data, inputs: list[Input], limit: int) -> Data:
     named = _named(dict(data.inputs), inputs)
     arrays = {spec.name: _fit(spec, named[spec.name]) for spec in inputs}
     counts = {name: len(array) for name, array in arrays.items()}
-    if data.targets is not None:
-        counts["the targets"] = len(data.targets)
+    counts |= {f"the right answers to {name}": len(np.atleast_1d(array)) for name, array in data.targets.items()}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise DataError(f"--data: the arrays differ in their number of rows: {told}")
@@ -166,7 +208,7 @@ def _checked(data: Data, inputs: list[Input], limit: int) -> Data:
     return replace(
         data,
         inputs={name: array[picked] for name, array in arrays.items()},
-        targets=None if data.targets is None else data.targets[picked],
+        targets={name: np.atleast_1d(array)[picked] for name, array in data.targets.items()},
         warnings=tuple(warnings),
     )
 
@@ -180,7 +222,8 @@ def _named(arrays: dict[str, Array], inputs: list[Input]) -> dict[str, Array]:
     if missing or unknown:
         raise DataError(
             f"--data has the arrays {_list(list(arrays))}, the model the inputs {_list(names)}: "
-            "name the arrays as the inputs (numpy.savez(file, name=array, ..., y=targets))"
+            "name the arrays as the inputs, and right answers as their outputs, or y where there is one output "
+            "(numpy.savez(file, name=array, ..., y=answers))"
         )
     return arrays
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtime.artifact import Artifact
+from runtime.manifest import Manifest
+from runtime.samples import Samples
 from tools import arrays, fidelity, operators, proving
 from tools.arrays import Array
 from tools.errors import ExportError, ProofError
@@ -27,10 +30,21 @@ _BATCH_TOLERANCE = 0.02  # relative: chunked kernels may round otherwise, a mixe
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the first job left in `folder`, and its description of the model."""
+    """What the first job left in `folder`, and its description of the model; `given` where that is an artifact."""
 
     folder: Path
     told: Mapping[str, Any]
+    given: Artifact | None = None
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """That of the artifact which was given."""
+        return self.given.manifest if self.given else None
+
+    @property
+    def golden(self) -> Samples | None:
+        """The golden samples of the artifact which was given."""
+        return self.given.samples if self.given else None
 
     @property
     def batch(self) -> str:
@@ -139,7 +153,7 @@ def _judged(made: Candidate, prepared: Prepared, proofs: Mapping[str, Proof]) ->
     """The candidate with its figures: those of the target that does worst."""
     keras = prepared.keras()
     targets = prepared.folder / "targets"
-    wanted = arrays.load(targets)["targets"] if targets.exists() else None
+    wanted = arrays.load(targets) if targets.exists() else {}
     found = []
     for proof in proofs.values():
         try:

@@ -25,11 +25,22 @@ from rich.console import Console  # noqa: E402
 
 from runtime.artifact import Artifact  # noqa: E402
 from runtime.errors import DynoliteError  # noqa: E402
-from tools import model_files, packing, plain_models, publishing, report, report_page, reproving, targets, trials  # noqa: E402
-from tools.candidates import Candidate, Prepared  # noqa: E402
+from tools import (  # noqa: E402
+    beforehand,
+    model_files,
+    packing,
+    plain_models,
+    publishing,
+    report,
+    report_page,
+    reproving,
+    targets,
+    trials,
+)
+from tools.candidates import NEED_DATA, Candidate, Prepared  # noqa: E402
 from tools.errors import UnprovenError  # noqa: E402
 from tools.jobs import Worker  # noqa: E402
-from tools.options import parse_args  # noqa: E402
+from tools.options import AUTO, parse_args  # noqa: E402
 from tools.report import Report  # noqa: E402
 from tools.targets import Bench  # noqa: E402
 
@@ -41,6 +52,7 @@ def export(arguments: argparse.Namespace, folder: Path, console: Console, worker
 
     Raises ExportError where there is nothing to report on.
     """
+    beforehand.check(arguments)
     bench = targets.bench(arguments.target, lambda text: console.print(text, style="dim"))
     prepared, candidates, chosen = _measure(arguments, bench, folder, console, worker)
     _must_be_proven(bench, arguments)
@@ -58,7 +70,7 @@ def export(arguments: argparse.Namespace, folder: Path, console: Console, worker
         candidates=tuple(candidates),
         chosen=chosen,
         written=written,
-        warnings=_warnings(prepared, bench),
+        warnings=_warnings(prepared, bench, arguments),
     )
 
 
@@ -69,7 +81,7 @@ def _measure(
     if not bench.pythons:
         raise UnprovenError("; ".join(bench.missing.values()))
     with console.status("starting") as status:
-        if arguments.model and model_files.identify(Path(arguments.model)).kind == model_files.TFLITE:
+        if beforehand.is_tflite(arguments):
             status.update("running the file")
             prepared, candidate = plain_models.try_file(arguments, bench, folder)
             return prepared, [candidate], candidate
@@ -87,6 +99,7 @@ def publish(written: Artifact, arguments: argparse.Namespace, console: Console) 
 
 def reprove(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
     """Prove an artifact on another target and write it with that proof; the exit code."""
+    beforehand.check_places(arguments)
     bench = targets.bench(arguments.target, lambda text: console.print(text, style="dim"))
     if bench.missing:
         raise UnprovenError("; ".join(bench.missing.values()))
@@ -116,25 +129,30 @@ def _out(arguments: argparse.Namespace) -> Path:
 
 def _provenance(arguments: argparse.Namespace, prepared: Prepared, bench: Bench) -> dict[str, Any]:
     path = _source(arguments)
-    told = {
-        "source": path.name,
-        "source_sha256": model_files.digest(path),
-        "framework": prepared.told["framework"],
-        "tensorflow": prepared.told["tensorflow"],
-        "data": report.data_line(prepared),
-    }
+    told: dict[str, Any] = plain_models.provenance(prepared.given) if prepared.given else {}
+    if not told:
+        told = {
+            "source": path.name,
+            "source_sha256": model_files.digest(path),
+            "framework": prepared.told["framework"],
+            "tensorflow": prepared.told["tensorflow"],
+            "data": report.data_line(prepared),
+        }
     if bench.missing:
         told["unproven_on"] = sorted(bench.missing)
     return told
 
 
-def _warnings(prepared: Prepared, bench: Bench) -> tuple[str, ...]:
+def _warnings(prepared: Prepared, bench: Bench, arguments: argparse.Namespace) -> tuple[str, ...]:
     data = prepared.told["data"]
     found = list(data["warnings"]) if data else []
-    if not data:
+    if prepared.given:
+        found += prepared.told["notes"]
+    elif not data:
+        left_out = f", and {' and '.join(NEED_DATA)} are left out" if arguments.quantize == AUTO else ""
         found.append(
-            "without --data the figures come from made-up samples and mean little, and the modes that need "
-            "real samples are left out: give some with --data"
+            f"without --data the figures come from made-up samples and mean little{left_out}: "
+            "give real samples with --data"
         )
     if prepared.told["loops"]:
         found.append("recurrent layers convert for one row at a time only: a batch is served row by row")

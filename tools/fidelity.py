@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,24 @@ class Metric:
             return self.keras - self.model
         return (self.model - self.keras) / max(abs(self.keras), 1e-12)
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        figures = {"keras": self.keras, "model": self.model, "drop": self.drop}
+        return {"name": self.name, **{name: _rounded(value) for name, value in figures.items()}}
+
 
 @dataclass(frozen=True)
 class Fidelity:
-    """The comparison of all outputs; the worst output speaks for the model."""
+    """The comparison of all outputs, with a metric for each that has right answers; the worst speaks for the model."""
 
     rows: int
     outputs: Mapping[str, Figures]
-    metric: Metric | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric | None:
+        """That of the output which became worst, None without right answers."""
+        return max(self.metrics.values(), key=lambda metric: metric.drop, default=None)
 
     @property
     def sqnr_db(self) -> float:
@@ -79,10 +89,7 @@ class Fidelity:
         """As plain values, rounded so that they do not change with the machine's last bits."""
         told: dict[str, Any] = {
             "rows": self.rows,
-            "outputs": {
-                name: {k: _rounded(v) for k, v in asdict(figures).items() if v is not None}
-                for name, figures in self.outputs.items()
-            },
+            "outputs": {name: self._output(name) for name in self.outputs},
             "sqnr_db": _rounded(self.sqnr_db),
             "max_error": _rounded(self.max_error),
             "mean_error": _rounded(self.mean_error),
@@ -90,26 +97,29 @@ class Fidelity:
         if self.agreement is not None:
             told["agreement"] = _rounded(self.agreement)
         if self.metric is not None:
-            told["metric"] = {
-                "name": self.metric.name,
-                "keras": _rounded(self.metric.keras),
-                "model": _rounded(self.metric.model),
-                "drop": _rounded(self.metric.drop),
-            }
+            told["metric"] = self.metric.to_json()
+        return told
+
+    def _output(self, name: str) -> dict[str, Any]:
+        told: dict[str, Any] = {k: _rounded(v) for k, v in asdict(self.outputs[name]).items() if v is not None}
+        if name in self.metrics and len(self.outputs) > 1:
+            told["metric"] = self.metrics[name].to_json()
         return told
 
 
-def compare(keras: Mapping[str, Array], model: Mapping[str, Array], targets: Array | None = None) -> Fidelity:
-    """Compare the answers by name, row by row; a ValueError tells of unlike names or shapes."""
+def compare(
+    keras: Mapping[str, Array], model: Mapping[str, Array], targets: Mapping[str, Array] | None = None
+) -> Fidelity:
+    """Compare the answers by name, row by row; `targets` are the right ones, for outputs that have them.
+
+    A ValueError tells of unlike names or shapes.
+    """
     if keras.keys() != model.keys():
         raise ValueError(f"Keras gives {sorted(keras)}, the interpreter {sorted(model)}")
     rows = min(len(array) for array in model.values())
     figures = {name: _figures(name, keras[name][:rows], model[name]) for name in sorted(keras)}
-    metric = None
-    if targets is not None and len(keras) == 1:
-        name = next(iter(keras))
-        metric = measure(keras[name][:rows], model[name], targets[:rows])
-    return Fidelity(rows, figures, metric)
+    found = {name: measure(keras[name][:rows], model[name], right[:rows]) for name, right in (targets or {}).items()}
+    return Fidelity(rows, figures, {name: metric for name, metric in found.items() if metric is not None})
 
 
 def measure(keras: Array, model: Array, targets: Array) -> Metric | None:
@@ -118,7 +128,7 @@ def measure(keras: Array, model: Array, targets: Array) -> Metric | None:
     if classes is not None and is_classifier(keras):
         one, other = (float((top(answers) == classes).mean()) for answers in (keras, model))
         return Metric("accuracy", one, other)
-    if targets.dtype.kind in "biuf" and targets.size == keras.size:
+    if keras.dtype.kind in "biuf" and targets.dtype.kind in "biuf" and targets.size == keras.size:
         flat = targets.reshape(keras.shape).astype(float)
         one, other = (float(np.abs(answers - flat).mean()) for answers in (keras, model))
         return Metric("mean absolute error", one, other)

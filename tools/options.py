@@ -22,8 +22,11 @@ EXAMPLES = """examples:
   .venv/bin/python tools/export.py other.tflite --name other --version 2.0.0
   .venv/bin/python tools/export.py --reprove build/model.tflite --target litert
 
-exit codes: 0 written; 1 refused, nothing written; 2 wrong command line;
-            3 the target interpreter cannot be had here, nothing written (--allow-unproven)
+exit codes: 0 written, and published where that was asked for;
+            1 refused, nothing written; or written, but not published, as the message then says;
+            2 wrong command line;
+            3 the target interpreter cannot be had here, nothing written (--allow-unproven);
+            130 interrupted by Ctrl-C or SIGTERM: nothing written, or not published where --publish had begun
 """
 
 
@@ -41,11 +44,22 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     _add_data(parser)
     _add_meaning(parser)
     _add_run(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(_joined(argv))
     given = [arguments.model, arguments.architecture, arguments.reprove]
     if sum(item is not None for item in given) != 1:
         parser.error("give one of: a model file, --architecture, --reprove")
     return arguments
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The words, with `--normalize -1..1` as one: argparse takes what begins with a dash for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--normalize" and re.match(r"-[\d.]", word):
+            joined[-1] = f"--normalize={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +79,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "--quantize",
         choices=[AUTO, *MODES],
         default=AUTO,
-        help="how weights and activations are stored; auto measures and chooses (%(default)s)",
+        help="how weights and activations are stored; auto measures and chooses; int8 and int16x8 need --data; "
+        "not for a .tflite file (%(default)s)",
     )
     group.add_argument("--prefer", choices=PREFERENCES, default="speed", help="what auto looks for (%(default)s)")
     group.add_argument(
@@ -89,12 +104,12 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sample data")
     group.add_argument("--data", help=".npy, .npz, .csv, .parquet, a folder of images, or module:function")
-    group.add_argument("--target-column", default="", metavar="NAME", help="the column with the answers")
+    group.add_argument("--target-column", default="", metavar="NAME", help="the column with the right answers")
     group.add_argument(
         "--normalize",
         default="",
         metavar="HOW",
-        help="pixels to inputs: none, 0..1, -1..1, imagenet, or SCALE/MEAN/STD",
+        help="pixels of pictures to inputs: none, 0..1, -1..1, imagenet, or SCALE/MEAN/STD",
     )
     group.add_argument("--limit", type=_positive, default=1000, metavar="N", help="rows used at most (%(default)s)")
 
@@ -108,8 +123,8 @@ def _add_meaning(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{way}-name", action="append", default=[], metavar="[OLD=]NEW", help=f"another name for an {way}"
         )
-    group.add_argument("--name", type=_name, help="the model's name (the file's)")
-    group.add_argument("--version", type=_version, default="1.0.0", help="MAJOR.MINOR.PATCH (%(default)s)")
+    group.add_argument("--name", type=_name, help="the model's name (the file's, or a given artifact's own)")
+    group.add_argument("--version", type=_version, help="MAJOR.MINOR.PATCH (1.0.0, or a given artifact's own)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -16,20 +16,24 @@ from runtime.artifact import Artifact
 from runtime.manifest import Flatbuffer, Image, Manifest, Proof, Tensor
 from runtime.samples import Samples
 from runtime.signature import TensorSpec
-from tools import arrays, images
+from tools import arrays, calibration
 from tools.arrays import Array
 from tools.candidates import Candidate, Prepared
-from tools.errors import DataError
+from tools.errors import DataError, ExportError
 
 # Every boot replays the golden samples, and every download carries them. One is worth more bytes.
 GOLDEN, GOLDEN_BYTES, ONE_GOLDEN_BYTES = 3, 2 << 20, 8 << 20
+FIRST_VERSION = "1.0.0"
 # Largest difference allowed on replay, relative: integer kernels round otherwise on another CPU.
 _TOLERANCES = {"int8": 0.02, "dynamic": 0.02, "int16x8": 0.01}
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the model's numbers mean, as far as somebody said so."""
+    """What the model's numbers mean, as far as somebody said so.
+
+    What is empty is as the manifest has it where an artifact was given.
+    """
 
     name: str
     version: str
@@ -40,33 +44,62 @@ class Meaning:
 
 
 def meaning(arguments: argparse.Namespace, prepared: Prepared) -> Meaning:
-    """What the command line and the data say; DataError where it does not fit the model."""
+    """What the command line, else the artifact that was given, else the data says.
+
+    DataError where it does not fit the model.
+    """
     data: dict[str, Any] = prepared.told["data"] or {}
-    source = Path(arguments.model or arguments.architecture.split(":")[0])
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem).strip("-.") or "model"
-    features = arguments.feature_names or tuple(data.get("features", ()))
     inputs = prepared.told["inputs"]
-    if arguments.feature_names and (len(inputs) > 1 or inputs[0]["shape"][1:] != [len(features)]):
+    known = prepared.manifest.inputs if prepared.manifest else ()
+    features = arguments.feature_names
+    if features and (len(inputs) > 1 or inputs[0]["shape"][1:] != [len(features)]):
         told = ", ".join(f"{item['name']} {item['shape'][1:]}" for item in inputs)
         raise DataError(f"--feature-names gives {len(features)} names, the inputs are {told}")
-    image = data.get("image") or None
-    if image is None and arguments.normalize:
-        image = images.meaning(arguments.normalize, inputs[0]["shape"])
-    activation = arguments.activation or ""
-    labels = read_labels(arguments, prepared)
-    return Meaning(arguments.name or stem[:64], arguments.version, labels, features, image, activation)
+    if not features and not any(tensor.features for tensor in known):
+        features = tuple(data.get("features", ()))
+    image = None
+    if arguments.normalize or not any(tensor.image for tensor in known):
+        image = data.get("image") or calibration.picture(
+            arguments.normalize, [(item["name"], item["shape"]) for item in inputs]
+        )
+    name, version = _name(arguments, prepared)
+    return Meaning(name, version, read_labels(arguments, prepared), features, image, arguments.activation or "")
 
 
 def read_labels(arguments: argparse.Namespace, prepared: Prepared) -> tuple[str, ...]:
-    """The labels of --labels, else the classes of the data's folders."""
-    path: Path | None = arguments.labels
-    if path is None:
-        data: dict[str, Any] = prepared.told["data"] or {}
-        return tuple(data.get("labels", ()))
+    """The labels of --labels, else those of the artifact that was given, else the classes of the data's folders."""
+    if arguments.labels is not None:
+        return label_lines(arguments.labels)
+    if prepared.given and prepared.given.labels:
+        return prepared.given.labels
+    data: dict[str, Any] = prepared.told["data"] or {}
+    return tuple(data.get("labels", ()))
+
+
+def label_lines(path: Path) -> tuple[str, ...]:
+    """The file of --labels, one a line; DataError where it cannot be read."""
     try:
-        return tuple(line.strip() for line in path.read_text("utf-8-sig").strip().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--labels {path}: cannot be read: {error}") from None
+        found = tuple(line.strip() for line in path.read_text("utf-8-sig").strip().splitlines())
+    except FileNotFoundError:
+        raise DataError(f"--labels {path}: there is no such file") from None
+    except OSError as error:
+        raise DataError(f"--labels {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"--labels {path}: is not text in UTF-8, one label a line") from None
+    if not found:
+        raise DataError(f"--labels {path}: there is no label in it, one a line")
+    return found
+
+
+def _name(arguments: argparse.Namespace, prepared: Prepared) -> tuple[str, str]:
+    """The model's name and version."""
+    source = Path(arguments.model or arguments.architecture.split(":")[0])
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.stem).strip("-.") or "model"
+    known = prepared.manifest
+    return (
+        arguments.name or (known.name if known else stem[:64]),
+        arguments.version or (known.version if known else FIRST_VERSION),
+    )
 
 
 def pack(
@@ -76,7 +109,7 @@ def pack(
     meaning: Meaning,
     provenance: Mapping[str, Any],
 ) -> Artifact:
-    """Write the artifact, whole or not at all. Raises DataError where labels do not fit."""
+    """Write the artifact, whole or not at all. DataError where labels do not fit, ExportError where it cannot be."""
     proof = next(iter(chosen.proofs.values()))
     inputs = tuple(_input(spec, prepared, meaning) for spec in proof.signature["inputs"].values())
     labelled = labelled_output(proof.outputs, meaning.labels)
@@ -90,13 +123,31 @@ def pack(
         flatbuffer=Flatbuffer(0, ""),
         inputs=inputs,
         outputs=outputs,
-        proven_on=tuple(Proof(p.package, p.version) for p in chosen.proofs.values()),
+        proven_on=_proofs(chosen, prepared),
         quantization=chosen.mode,
-        fidelity=chosen.fidelity.to_json() if chosen.fidelity else {},
+        fidelity=_fidelity(chosen, prepared),
         provenance=provenance,
     )
     samples = golden(chosen, prepared)
-    return artifact.write(path, chosen.path.read_bytes(), manifest, meaning.labels, samples)
+    try:
+        return artifact.write(path, chosen.path.read_bytes(), manifest, meaning.labels, samples)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _proofs(chosen: Candidate, prepared: Prepared) -> tuple[Proof, ...]:
+    """The interpreters that have run the file; of an artifact that was given also those which ran it before."""
+    here = tuple(Proof(p.package, p.version) for p in chosen.proofs.values())
+    names = {proof.interpreter for proof in here}
+    known = prepared.manifest.proven_on if prepared.manifest else ()
+    return (*(proof for proof in known if proof.interpreter not in names), *here)
+
+
+def _fidelity(chosen: Candidate, prepared: Prepared) -> Mapping[str, Any]:
+    """The comparison with Keras; that of an artifact that was given was on more rows than its golden samples."""
+    if prepared.manifest and prepared.manifest.fidelity:
+        return prepared.manifest.fidelity
+    return chosen.fidelity.to_json() if chosen.fidelity else {}
 
 
 def golden(chosen: Candidate, prepared: Prepared) -> Samples | None:
@@ -113,6 +164,8 @@ def golden(chosen: Candidate, prepared: Prepared) -> Samples | None:
     picked = np.unique(np.linspace(0, rows - size, count).astype(int))
     given, answered, keras = (_runs(group, picked, size) for group in groups)
     tolerance = max(_TOLERANCES.get(chosen.mode, 1e-3), 2 * _spread(chosen, picked, size))
+    if prepared.golden is not None:
+        tolerance = max(tolerance, prepared.golden.tolerance)
     return Samples(given, answered, keras, float(f"{tolerance:.2g}"))
 
 
@@ -131,9 +184,18 @@ def labelled_output(outputs: Mapping[str, Array], labels: tuple[str, ...]) -> st
 
 
 def _input(spec: TensorSpec, prepared: Prepared, meaning: Meaning) -> Tensor:
+    known = prepared.manifest.inputs if prepared.manifest else ()
+    old = next((tensor for tensor in known if tensor.name == spec.name), None)
     features = meaning.features if len(prepared.told["inputs"]) == 1 else ()
     image = _image(meaning.image) if meaning.image and len(spec.shape) == 4 else None
-    return Tensor(spec.name, spec.dtype, spec.shape, prepared.batch != "none", features=features, image=image)
+    return Tensor(
+        spec.name,
+        spec.dtype,
+        spec.shape,
+        prepared.batch != "none",
+        features=features or (old.features if old else ()),
+        image=image or (old.image if old else None),
+    )
 
 
 def _output(spec: TensorSpec, answers: Array, prepared: Prepared, meaning: Meaning, labelled: str) -> Tensor:

@@ -51,7 +51,7 @@ def show(report: Report, console: Console) -> None:
     """Print the table and what became of it."""
     console.print(
         f"[bold]{markup(report.model)}[/] ({size(report.model_bytes)}, {report.framework}) "
-        f"for {' and '.join(report.targets)}, compared on {markup(data_line(report.prepared))}"
+        f"for {' and '.join(report.targets)}, {compared_on(report.prepared)} {markup(data_line(report.prepared))}"
     )
     console.print(_table(report))
     for item in report.candidates:
@@ -78,7 +78,14 @@ def show_reproof(written: Artifact, told: Mapping[str, Any], console: Console) -
 def data_line(prepared: Prepared) -> str:
     """Where the samples came from."""
     data = prepared.told["data"]
-    return f"{data['rows']} rows of {Path(data['source']).name}" if data else "made-up samples"
+    if data:
+        return f"{data['rows']} rows of {Path(data['source']).name}"
+    return "its own golden samples" if prepared.golden is not None else "made-up samples"
+
+
+def compared_on(prepared: Prepared) -> str:
+    """What was done with the samples: a .tflite file may have no answers of Keras's to be compared with."""
+    return "compared on" if prepared.keras() else "run on"
 
 
 def artifact_json(written: Artifact) -> dict[str, Any]:
@@ -120,9 +127,13 @@ def size(count: int) -> str:
 
 def table_heads(report: Report) -> list[str]:
     """The heads of the columns."""
-    metric = _metric_name(report.candidates)
     heads = ["mode", "size", "max error", "mean error", "SQNR dB", "top-1 same"]
-    return [*heads, *([f"{metric} (change)"] if metric else []), "CPU ms", "verdict"]
+    several = len(report.prepared.told["outputs"]) > 1
+    metrics = [
+        f"{output}: {metric} (change)" if several else f"{metric} (change)"
+        for output, metric in _metric_names(report.candidates).items()
+    ]
+    return [*heads, *metrics, "CPU ms", "verdict"]
 
 
 def row_cells(report: Report, item: Candidate) -> list[str]:
@@ -135,8 +146,8 @@ def row_cells(report: Report, item: Candidate) -> list[str]:
         agreement = "-" if found.agreement is None else f"{found.agreement:.3f}"
         cells += [f"{found.max_error:.2g}", f"{found.mean_error:.2g}"]
         cells += ["exact" if found.sqnr_db >= fidelity.EXACT else f"{found.sqnr_db:.1f}", agreement]
-    if _metric_name(report.candidates):
-        told = found.metric if found else None
+    for output in _metric_names(report.candidates):
+        told = found.metrics.get(output) if found else None
         cells.append(f"{told.model:.4g} ({told.model - told.keras:+.2g})" if told else "-")
     cells.append("-" if item.cpu_ms is None else f"{item.cpu_ms:.3g}")
     cells.append("chosen" if item is report.chosen else "out" if item.reason else "passes")
@@ -153,9 +164,10 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _metric_name(candidates: tuple[Candidate, ...]) -> str:
-    names = (c.fidelity.metric.name for c in candidates if c.fidelity and c.fidelity.metric)
-    return next(names, "")
+def _metric_names(candidates: tuple[Candidate, ...]) -> dict[str, str]:
+    """The metric of each output that has right answers."""
+    measured = (item.fidelity.metrics for item in candidates if item.fidelity)
+    return {output: metric.name for metrics in measured for output, metric in metrics.items()}
 
 
 def _candidate(item: Candidate) -> dict[str, Any]:

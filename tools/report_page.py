@@ -13,7 +13,7 @@ from tools import arrays, fidelity, pictures
 from tools.arrays import Array
 from tools.candidates import Candidate
 from tools.errors import DataError
-from tools.report import Report, advice, data_line, row_cells, table_heads
+from tools.report import Report, advice, compared_on, data_line, row_cells, table_heads
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222;background:#fff}
@@ -53,7 +53,8 @@ def page(report: Report) -> str:
 
 def _introduction(report: Report) -> Iterator[str]:
     targets = " and ".join(report.targets)
-    yield f"<p>{escape(report.framework)}, for {targets}, compared on {escape(data_line(report.prepared))}.</p>"
+    done = f"{compared_on(report.prepared)} {data_line(report.prepared)}"
+    yield f"<p>{escape(report.framework)}, for {targets}, {escape(done)}.</p>"
     for warning in report.warnings:
         yield f"<p><em>Note: {escape(warning)}</em></p>"
     if report.written:

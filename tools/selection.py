@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tools.candidates import Candidate
-from tools.fidelity import BROKEN, Fidelity
+from tools.fidelity import BROKEN, EXACT, Fidelity
 
 SPEED, SIZE, ACCURACY = PREFERENCES = ("speed", "size", "accuracy")
 MADE_UP_MARGIN = 10.0  # dB more are asked of figures that come from made-up samples
@@ -18,7 +18,7 @@ _SAME_SPEED = 1.05  # nearer together than this is noise: the smaller file wins
 
 @dataclass(frozen=True)
 class Limits:
-    """What a candidate must reach: accuracy where there are targets, else the SQNR floor in dB."""
+    """What each output must reach: accuracy where it has right answers, else the SQNR floor in dB."""
 
     accuracy_drop: float = 0.01
     sqnr_db: float = 30.0
@@ -49,15 +49,15 @@ def choose(candidates: Sequence[Candidate], prefer: str) -> Candidate | None:
 def _too_far(found: Fidelity, limits: Limits, made_up: bool) -> str:
     if found.sqnr_db < BROKEN:
         return f"broken: {found.sqnr_db:.1f} dB, the floor is {BROKEN:g}"
-    if found.metric is not None:
-        drop = found.metric.drop
-        if drop > limits.accuracy_drop + 1e-9:
-            return f"{found.metric.name} is {drop:.3g} worse, {limits.accuracy_drop:g} is allowed"
-        return ""
+    for name, metric in found.metrics.items():
+        if metric.drop > limits.accuracy_drop + 1e-9:
+            whose = f"{name}: " if len(found.outputs) > 1 else ""
+            return f"{whose}{metric.name} is {metric.drop:.3g} worse, {limits.accuracy_drop:g} is allowed"
     floor = limits.sqnr_db + (MADE_UP_MARGIN if made_up else 0)
-    if found.sqnr_db < floor:
+    nearness = min((told.sqnr_db for name, told in found.outputs.items() if name not in found.metrics), default=EXACT)
+    if nearness < floor:
         why = " on made-up samples" if made_up else ""
-        return f"{found.sqnr_db:.1f} dB, the floor is {floor:g}{why}"
+        return f"{nearness:.1f} dB, the floor is {floor:g}{why}"
     return ""
 
 

@@ -18,8 +18,10 @@ PICTURE = [Input("pixels", "float32", (-1, 4, 6, 3))]
 RANDOM = np.random.default_rng(1)
 
 
-def load(source: object, inputs: list[Input] = ROW, **options: object) -> calibration.Data:
-    return calibration.load(str(source), inputs, Options(**options))  # type: ignore[arg-type]
+def load(
+    source: object, inputs: list[Input] = ROW, outputs: tuple[str, ...] = ("scores",), **options: object
+) -> calibration.Data:
+    return calibration.load(str(source), inputs, outputs, Options(**options))  # type: ignore[arg-type]
 
 
 def test_an_npy_of_doubles_becomes_float32(tmp_path: Path) -> None:
@@ -36,8 +38,7 @@ def test_an_npz_has_its_arrays_by_name_and_its_targets(tmp_path: Path) -> None:
     data = load(tmp_path / "x.npz", inputs)
     assert data.inputs["a"].dtype == np.int32
     assert data.inputs["b"].shape == (25, 4, 4, 1)
-    assert data.targets is not None
-    assert data.targets.tolist() == list(range(25))
+    assert data.targets["scores"].tolist() == list(range(25))
 
 
 def test_one_row_without_a_batch_dimension_gets_one_and_a_warning(tmp_path: Path) -> None:
@@ -50,8 +51,7 @@ def test_one_row_without_a_batch_dimension_gets_one_and_a_warning(tmp_path: Path
 def test_more_rows_than_the_limit_are_thinned_evenly(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.arange(3000).reshape(1000, 3), y=np.arange(1000))
     data = load(tmp_path / "x.npz", limit=11)
-    assert data.targets is not None
-    assert data.targets[[0, 5, 10]].tolist() == [0, 499, 999]
+    assert data.targets["scores"][[0, 5, 10]].tolist() == [0, 499, 999]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_more_rows_than_the_limit_are_thinned_evenly(tmp_path: Path) -> None:
         ({"x": np.ones((5, 4))}, r"needs arrays of shape \[any, 3\], got \[5, 4\]"),
         ({"x": np.array([[1.0, np.nan, 0]] * 5)}, "holds NaN or an infinity, first in row 0"),
         ({"x": np.ones((5, 3)), "z": np.ones(5)}, "has the arrays 'x', 'z', the model the inputs 'x'"),
-        ({"x": np.ones((5, 3)), "y": np.ones(4)}, "differ in their number of rows: x 5, the targets 4"),
+        ({"x": np.ones((5, 3)), "y": np.ones(4)}, "differ in their number of rows: x 5, the right answers to scores 4"),
         ({"x": np.array([["a", "b", "c"]])}, "needs float32 numbers"),
         ({"x": np.ones((0, 3))}, "holds no rows"),
     ],
@@ -97,8 +97,7 @@ def test_a_table_names_the_features_and_its_target_column(tmp_path: Path) -> Non
     data = load(path, target_column="price")
     assert data.features == ("age", "height", "weight")
     assert data.inputs["x"].tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert data.targets is not None
-    assert data.targets.tolist() == [10, 20]
+    assert data.targets["scores"].tolist() == [10, 20]
     with pytest.raises(DataError, match=r"has 4 columns .* input x takes 3"):
         load(path)
     with pytest.raises(DataError, match="the columns age, height, weight, price"):
@@ -148,8 +147,7 @@ def test_a_folder_of_images_is_resized_and_normalized_and_its_subfolders_are_cla
         data.inputs["pixels"][0, 0, 0], (np.array([1, 0, 0]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], rtol=1e-5
     )
     assert data.labels == ("cat", "dog")
-    assert data.targets is not None
-    assert data.targets.tolist() == [0, 1]
+    assert data.targets["scores"].tolist() == [0, 1]
     assert data.image["height"] == 4
     assert data.image["mean"] == [0.485, 0.456, 0.406]
 
@@ -188,3 +186,18 @@ def test_normalize_is_scale_mean_std(text: str, expected: images.Normalization) 
 def test_normalize_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="--normalize"):
         images.normalization(text, 3)
+
+
+def test_normalize_is_refused_where_no_input_takes_pictures_and_said_to_leave_arrays_as_they_are(
+    tmp_path: Path,
+) -> None:
+    shapes = [("rooms", (-1, 3)), ("photo", (-1, 4, 6, 3))]
+    assert calibration.picture("", shapes) is None
+    told = calibration.picture("0..1", shapes)
+    assert told is not None
+    assert (told["height"], told["width"], told["channels"]) == (4, 6, 3)
+    with pytest.raises(DataError, match=r"--normalize 1\.\.2 is for pictures.*the inputs are rooms \[any, 3\]"):
+        calibration.picture("1..2", shapes[:1])
+    np.save(tmp_path / "x.npy", RANDOM.random((30, 4, 6, 3)))
+    assert any("taken as it is" in warning for warning in load(tmp_path / "x.npy", PICTURE, normalize="0..1").warnings)
+    assert load(tmp_path / "x.npy", PICTURE, normalize="none").warnings == ()

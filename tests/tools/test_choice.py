@@ -22,7 +22,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 
 def candidate(mode: str, size: int, cpu_ms: float, sqnr_db: float, metric: Metric | None = None) -> Candidate:
     proof = Proof("tflite-runtime", "2.14.0", {}, cpu_ms, 0.0, {})
-    figures = Fidelity(100, {"y": Figures(0.1, 0.1, sqnr_db, None)}, metric)
+    figures = Fidelity(100, {"y": Figures(0.1, 0.1, sqnr_db, None)}, {"y": metric} if metric else {})
     return Candidate(mode, Path(), size, {"tflite-runtime": proof}, figures)
 
 
@@ -55,7 +55,7 @@ def test_unlike_names_shapes_and_nan_are_found() -> None:
 def test_accuracy_from_numbers_one_hot_rows_or_whole_floats(targets_: Array) -> None:
     keras = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], np.float32)
     model = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]], np.float32)
-    found = fidelity.compare({"y": keras}, {"y": model}, targets_)
+    found = fidelity.compare({"y": keras}, {"y": model}, {"y": targets_})
     assert found.metric is not None
     assert (found.metric.name, found.metric.keras) == ("accuracy", 1.0)
     assert found.metric.drop == pytest.approx(1 / 3)
@@ -64,7 +64,7 @@ def test_accuracy_from_numbers_one_hot_rows_or_whole_floats(targets_: Array) -> 
 
 def test_numbers_are_measured_by_their_mean_absolute_error() -> None:
     keras = np.array([[1.5], [2.5]], np.float32)
-    found = fidelity.compare({"y": keras}, {"y": keras + 1}, np.array([1.0, 2.25]))
+    found = fidelity.compare({"y": keras}, {"y": keras + 1}, {"y": np.array([1.0, 2.25])})
     assert found.metric is not None
     assert found.metric.name == "mean absolute error"
     assert found.metric.keras == pytest.approx(0.375)

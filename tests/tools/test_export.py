@@ -16,7 +16,7 @@ from tools import report_page, targets
 from tools.errors import DataError, FlexError, UnprovenError
 from tools.report import Report
 
-ZOO = "tests.tools.zoo"
+ZOO, HOUSES = "tests.tools.zoo", "tests.tools.houses"
 DENSE = ("--architecture", f"{ZOO}:dense", "--data", f"{ZOO}:rows20")
 
 
@@ -81,7 +81,28 @@ def test_prefer_size_and_accuracy_choose_otherwise(export: Export) -> None:
 def test_without_data_modes_that_need_it_are_left_out_and_it_says_so(export: Export) -> None:
     report = export("--architecture", f"{ZOO}:dense")
     assert modes(report)["int8"] == "needs real samples: --data"
-    assert any("mean little" in warning for warning in report.warnings)
+    assert any("mean little, and int8 and int16x8 are left out" in warning for warning in report.warnings)
+
+
+def test_without_data_one_mode_that_needs_none_is_made_and_nothing_said_of_others(export: Export) -> None:
+    report = export("--architecture", f"{HOUSES}:two", "--quantize", "float16")
+    assert report.written is not None
+    assert len(report.warnings) == 1
+    assert "mean little: give" in report.warnings[0]
+
+
+def test_a_mode_that_quantizes_nothing_is_not_written_under_its_name(export: Export) -> None:
+    report = export("--architecture", f"{HOUSES}:two", "--quantize", "dynamic")
+    assert report.written is None
+    assert "nothing was quantized: the file has no int8 tensors" in modes(report)["dynamic"]
+
+
+@pytest.mark.slow
+def test_auto_does_not_choose_a_mode_that_quantizes_nothing(export: Export) -> None:
+    report = export("--architecture", f"{HOUSES}:two", "--prefer", "size")
+    assert "nothing was quantized" in modes(report)["dynamic"]
+    assert report.chosen is not None
+    assert report.chosen.mode == "none"
 
 
 def test_names_labels_and_wrong_ones(export: Export, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def convert(saved: str, mode: str, samples: str, out: str, layers: list[str]) ->
     """Convert in `mode` and write `out`.
 
     `samples` is the folder of calibration arrays, `layers` the model's layers, to name one at fault.
-    Raises ConvertError, FlexError; also when the file is not quantized as it should be.
+    Raises ConvertError, FlexError; also when the file is not quantized as the mode says.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(saved)
     _set_mode(converter, mode, Path(samples))
@@ -40,11 +40,12 @@ def convert(saved: str, mode: str, samples: str, out: str, layers: list[str]) ->
 
 
 def quantize(model: str, recipe: str, out: str) -> dict[str, Any]:
-    """Quantize a float .tflite by a recipe of ai-edge-quantizer and write `out`."""
+    """Quantize a float .tflite by a recipe of ai-edge-quantizer and write `out`; ConvertError where nothing was."""
     quantizer = importlib.import_module("ai_edge_quantizer.quantizer")
     recipes = importlib.import_module("ai_edge_quantizer.recipe")
     worker = quantizer.Quantizer(model, getattr(recipes, recipe)())
     content = bytes(worker.quantize().quantized_model)
+    _check_types(content, recipe)
     Path(out).write_bytes(content)
     return {"bytes": len(content)}
 
@@ -78,10 +79,12 @@ def _representative(samples: Path) -> Iterator[dict[str, Any]]:
 
 
 def _check_types(content: bytes, mode: str) -> None:
-    """The converter gives an unquantized file, silently, when the data teaches it nothing."""
-    wanted = {"int8": "INT8", "int16x8": "INT16", "float16": "FLOAT16"}.get(mode)
-    if wanted is None:
+    """The converter gives an unquantized file, silently, where there is nothing to quantize: it is not `mode`."""
+    if mode == "none":
         return
-    found = flatbuffer.tensor_types(content)
-    if wanted not in found:
-        raise ConvertError(f"the file has no {wanted.lower()} tensors: the model has nothing to quantize this way")
+    wanted = {"int16x8": "INT16", "float16": "FLOAT16"}.get(mode, "INT8")
+    if wanted not in flatbuffer.tensor_types(content):
+        raise ConvertError(
+            f"nothing was quantized: the file has no {wanted.lower()} tensors, it would be the same as none "
+            "(weights of few numbers are left as they are)"
+        )

@@ -5,12 +5,13 @@ All in one process, because all of it needs the loaded model.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from tools import arrays, calibration, model_files, plausible
+from tools import arrays, calibration, model_files, plausible, right_answers
 from tools.arrays import Array
 from tools.errors import SourceFileError
 from tools.keras_models import meaning, renaming
@@ -30,19 +31,22 @@ def prepare(options: dict[str, Any], folder: str, row_by_row: bool) -> dict[str,
     out = Path(folder)
     file = _file(options)
     subject = _load(file, options, row_by_row)
-    loops = _has_loops(subject)
+    loops, own = _traced(subject)
     renaming.rename_inputs(subject, options["input_names"])
+    outputs = renaming.rename_outputs(subject, options["output_names"], own)
+    calibration.picture(options["reading"]["normalize"], [(spec.name, spec.shape) for spec in subject.inputs])
     batch = _batch(subject)
-    samples, data = _samples(subject, options, batch)
+    samples, data = _samples(subject, outputs, options, batch)
     keras = _answer(subject, samples, batch)
-    keras = renaming.rename_outputs(subject, options["output_names"], keras)
     if batch == "dynamic" and (row_by_row or loops):
         batch = "row"
     subject.save(out / "saved", 1 if batch == "row" else None)
     arrays.save(out / "samples", samples)
     arrays.save(out / "keras", keras)
-    if data is not None and data.targets is not None:
-        arrays.save(out / "targets", {"targets": data.targets})
+    if data is not None:
+        targets, doubts = right_answers.measurable(keras, data.targets)
+        arrays.save(out / "targets", targets)
+        data = replace(data, warnings=(*data.warnings, *doubts))
     return {
         "framework": subject.framework,
         "tensorflow": tf.__version__,
@@ -66,7 +70,7 @@ def prepare(options: dict[str, Any], folder: str, row_by_row: bool) -> dict[str,
 def _load(file: model_files.ModelFile, options: dict[str, Any], row_by_row: bool) -> Subject:
     custom, trust = options["custom_objects"] or "", bool(options["trust"])
     subject = load(file, custom, trust)
-    if file.kind == model_files.SAVED_MODEL and _batch(subject) == "dynamic" and (row_by_row or _has_loops(subject)):
+    if file.kind == model_files.SAVED_MODEL and _batch(subject) == "dynamic" and (row_by_row or _traced(subject)[0]):
         # Its traced functions keep the variable batch inside: only Keras's own layers can fix it.
         return rebuild(file.path, custom, trust) or subject
     return subject
@@ -79,14 +83,16 @@ def _file(options: dict[str, Any]) -> model_files.ModelFile:
     return model_files.identify(Path(options["model"]))
 
 
-def _samples(subject: Subject, options: dict[str, Any], batch: str) -> tuple[dict[str, Array], calibration.Data | None]:
+def _samples(
+    subject: Subject, outputs: list[str], options: dict[str, Any], batch: str
+) -> tuple[dict[str, Array], calibration.Data | None]:
     """The data that was given, else plausible values."""
     specs = [spec.as_input() for spec in subject.inputs]
     if options["data"]:
         reading = dict(options["reading"])
         if not reading["normalize"] and any(type(layer).__name__ in _RESCALING for layer in subject.layers()):
             reading["normalize"] = "none"
-        data = calibration.load(options["data"], specs, calibration.Options(**reading))
+        data = calibration.load(options["data"], specs, outputs, calibration.Options(**reading))
         return dict(data.inputs), data
     ranges = {spec.name: input_range(subject, spec) for spec in subject.inputs}
     rows = specs[0].shape[0] if batch == "none" else plausible.ROWS
@@ -130,15 +136,15 @@ def _answer(subject: Subject, samples: dict[str, Array], batch: str) -> dict[str
     return arrays.join(parts)
 
 
-def _has_loops(subject: Subject) -> bool:
-    """Whether the traced model has loops over tensor lists, as recurrent layers make them.
+def _traced(subject: Subject) -> tuple[bool, list[str]]:
+    """Whether the traced model has loops over tensor lists, as recurrent layers make them, and its outputs' names.
 
-    Their element shape must be static for the converter, so the batch must be; and quantizing
+    The lists' element shape must be static for the converter, so the batch must be; and quantizing
     activations crashes it.
     """
     function = tf.function(subject.call)
-    graph = function.get_concrete_function(
-        {spec.name: spec.tensor(None) for spec in subject.inputs}
-    ).graph.as_graph_def()
+    traced = function.get_concrete_function({spec.name: spec.tensor(None) for spec in subject.inputs})
+    graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
-    return any(node.op in ("TensorListReserve", "TensorListFromTensor") for node in nodes)
+    loops = any(node.op in ("TensorListReserve", "TensorListFromTensor") for node in nodes)
+    return loops, list(traced.structured_outputs)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from tools.arrays import Array
 from tools.errors import DataError
 from tools.keras_models.subject import Subject
 
@@ -16,11 +14,11 @@ def rename_inputs(subject: Subject, told: list[str]) -> None:
     subject.inputs = [replace(s, name=names.get(s.name, s.name)) for s in subject.inputs]
 
 
-def rename_outputs(subject: Subject, told: list[str], answers: Mapping[str, Array]) -> dict[str, Array]:
-    """Give the outputs the names in `told`; the answers so far, under their new names."""
-    names = _mapping("--output-name", told, list(answers))
+def rename_outputs(subject: Subject, told: list[str], own: list[str]) -> list[str]:
+    """Give the outputs, `own` by name, the names in `told`; all names as they are then."""
+    names = _mapping("--output-name", told, own)
     subject.renamed = names
-    return {names.get(name, name): array for name, array in answers.items()}
+    return [names.get(name, name) for name in own]
 
 
 def _mapping(option: str, told: list[str], own: list[str]) -> dict[str, str]:
