@@ -1,7 +1,6 @@
 """What is counted of each request, and how it is told to Prometheus.
 
-Counting adds to a few numbers in memory that the workers share (`runtime.counters`), which costs microseconds;
-prometheus_client, which writes them out, is imported when /metrics is first asked for.
+Counting adds to a few numbers in memory that the workers share (`runtime.counters`), which costs microseconds.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from runtime import exposition
 from runtime.counters import Counters
+from runtime.exposition import Family
 from runtime.models import Models
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 STAGES = ("decode", "queue", "invoke", "encode")
 # Upper bounds in seconds: from a small model's microseconds to the router's limit.
@@ -88,100 +86,56 @@ class Metrics:
 
     def exposition(self, models: Models, accept: str = "") -> tuple[bytes, str]:
         """All of it in a Prometheus text format, and the media type: that which `accept` asks for."""
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - 30 ms that only a scraped server pays
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+        return exposition.write(self._families(models), accept)
 
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self.counters, models))
-        encoder, media_type = choose_encoder(accept)
-        return encoder(registry), media_type
-
-
-class _Collector:
-    """The sums as prometheus_client's metric families."""
-
-    def __init__(self, counters: Counters, models: Models) -> None:
-        self._sums, self._processes, self._models = counters.sums(), counters.processes(), models
-
-    def collect(self) -> Iterator[Metric]:
-        """Every family, for one exposition."""
-        from prometheus_client.metrics_core import CounterMetricFamily as Counter  # noqa: PLC0415
-
-        route = ["route", "status"]
-        families = (
-            Counter("dynolite_requests", "Requests answered.", labels=route),
-            Counter("dynolite_request_bytes", "Bytes of request bodies.", labels=route),
-            Counter("dynolite_reply_bytes", "Bytes of reply bodies.", labels=route),
+    def _families(self, models: Models) -> Iterator[Family]:
+        sums = [(key.split(_BETWEEN), numbers) for key, numbers in sorted(self.counters.sums().items())]
+        counters = (
+            Family("dynolite_requests", "counter", "Requests answered."),
+            Family("dynolite_request_bytes", "counter", "Bytes of request bodies."),
+            Family("dynolite_reply_bytes", "counter", "Bytes of reply bodies."),
         )
-        for (rule, status), numbers in self._of("requests"):
-            for family, number in zip(families, numbers, strict=True):
-                family.add_metric([rule, status], number)
-        yield from families
-        errors = Counter("dynolite_errors", "Requests that failed, by the kind of error.", labels=["kind"])
-        for (kind,), (number,) in self._of("errors"):
-            errors.add_metric([kind], number)
-        yield errors
-        failures = Counter("dynolite_model_failures", "Predictions begun that failed.", labels=["model", "version"])
-        for labels, (number,) in self._of("failures"):
-            failures.add_metric(labels, number)
-        yield failures
-        yield from self._histograms()
-        yield from self._gauges()
+        errors = Family("dynolite_errors", "counter", "Requests that failed, by the kind of error.")
+        failures = Family("dynolite_model_failures", "counter", "Predictions begun that failed.")
+        whole = Family("dynolite_request_seconds", "histogram", "Time to answer a request.")
+        stages = Family("dynolite_stage_seconds", "histogram", "Time of each stage of a prediction.")
+        for (what, *labels), numbers in sums:
+            if what == "requests":
+                for family, number in zip(counters, numbers, strict=True):
+                    family.add({"route": labels[0], "status": labels[1]}, number)
+            elif what == "errors":
+                errors.add({"kind": labels[0]}, numbers[0])
+            elif what == "failures":
+                failures.add({"model": labels[0], "version": labels[1]}, numbers[0])
+            elif what == "seconds":
+                whole.add_histogram({"route": labels[0]}, BUCKETS, numbers[:_SUM], numbers[_SUM])
+            elif what == "stages":
+                for index, stage in enumerate(STAGES):
+                    part = numbers[index * _WIDTH : (index + 1) * _WIDTH]
+                    told = {"model": labels[0], "version": labels[1], "stage": stage}
+                    stages.add_histogram(told, BUCKETS, part[:_SUM], part[_SUM])
+        yield from (*counters, errors, failures, whole, stages)
+        yield from _gauges(models, self.counters.processes())
 
-    def _histograms(self) -> Iterator[Metric]:
-        from prometheus_client.metrics_core import HistogramMetricFamily as Histogram  # noqa: PLC0415
 
-        whole = Histogram("dynolite_request_seconds", "Time to answer a request.", labels=["route"])
-        for labels, numbers in self._of("seconds"):
-            whole.add_metric(labels, *_cumulated(numbers))
-        yield whole
-        names = ["model", "version", "stage"]
-        stages = Histogram("dynolite_stage_seconds", "Time of each stage of a prediction.", labels=names)
-        for labels, numbers in self._of("stages"):
-            for index, stage in enumerate(STAGES):
-                stages.add_metric([*labels, stage], *_cumulated(numbers[index * _WIDTH : (index + 1) * _WIDTH]))
-        yield stages
-
-    def _gauges(self) -> Iterator[Metric]:
-        from prometheus_client.metrics_core import GaugeMetricFamily as Gauge  # noqa: PLC0415
-
-        ready = Gauge("dynolite_model_ready", "1 when the model can be asked.", labels=["model"])
-        info = Gauge("dynolite_model_info", "The model that is served.", labels=["model", "version", "digest"])
-        for state in self._models.states.values():
-            ready.add_metric([state.name], float(state.model is not None))
-            for model in (one.model for one in state.each if one.model):
-                source = model.artifact
-                info.add_metric([state.name, source.version, source.digest[:12]], 1.0)
-        yield from (ready, info)
-        started = Gauge("dynolite_start_time_seconds", "When the server started, in seconds since 1970.")
-        started.add_metric([], self._models.started)
-        yield started
-        memory = Gauge(
-            "dynolite_memory_bytes", "Memory of each process; pss counts shared pages once.", labels=["process", "kind"]
-        )
-        for process, kind, size in _memory(self._processes):
-            memory.add_metric([process, kind], size)
-        yield memory
-
-    def _of(self, what: str) -> Iterator[tuple[list[str], list[float]]]:
-        """The labels and numbers of every key of that kind."""
-        for key, numbers in sorted(self._sums.items()):
-            kind, *labels = key.split(_BETWEEN)
-            if kind == what:
-                yield labels, numbers
+def _gauges(models: Models, processes: Mapping[int, int]) -> Iterator[Family]:
+    ready = Family("dynolite_model_ready", "gauge", "1 when the model can be asked.")
+    info = Family("dynolite_model_info", "gauge", "The model that is served.")
+    for state in models.states.values():
+        ready.add({"model": state.name}, float(state.model is not None))
+        for model in (one.model for one in state.each if one.model):
+            source = model.artifact
+            info.add({"model": state.name, "version": source.version, "digest": source.digest[:12]}, 1.0)
+    started = Family("dynolite_start_time_seconds", "gauge", "When the server started, in seconds since 1970.")
+    started.add({}, models.started)
+    memory = Family("dynolite_memory_bytes", "gauge", "Memory of each process; pss counts shared pages once.")
+    for process, kind, size in _memory(processes):
+        memory.add({"process": process, "kind": kind}, float(size))
+    yield from (ready, info, started, memory)
 
 
 def _key(*parts: str) -> str:
     return _BETWEEN.join(parts)
-
-
-def _cumulated(numbers: list[float]) -> tuple[list[tuple[str, float]], float]:
-    """A histogram's buckets as Prometheus has them, each with all below it, and its sum."""
-    told, total = [], 0.0
-    for bound, number in zip((*map(str, BUCKETS), "+Inf"), numbers, strict=False):
-        total += number
-        told.append((bound, total))
-    return told, numbers[_SUM]
 
 
 def _memory(processes: Mapping[int, int]) -> Iterator[tuple[str, str, int]]:

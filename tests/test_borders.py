@@ -27,7 +27,6 @@ PRODUCTION = {
     "gunicorn",
     "numpy",
     "orjson",
-    "prometheus_client",
     "requests",
     "requests_aws4auth",
     "simdjson",

@@ -25,7 +25,6 @@ LATER = {
     "multiprocessing",
     "obstore",
     "onnxruntime",
-    "prometheus_client",
     "pytest",
     "requests",
     "requests_aws4auth",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
+import pytest
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
 from runtime import model
@@ -35,7 +38,7 @@ def told(metrics: Metrics, models: Models | None = None) -> dict[tuple[str, tupl
     text, media_type = metrics.exposition(models or Models())
     assert media_type.startswith("text/plain")
     samples: list[Sample] = [
-        sample for family in text_string_to_metric_families(text.decode()) for sample in family.samples
+        sample for family in parser.text_string_to_metric_families(text.decode()) for sample in family.samples
     ]
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
 
@@ -159,15 +162,43 @@ def test_threads_lose_no_count() -> None:
     assert done.stdout.strip() == "12000"
 
 
-def test_prometheus_client_is_not_imported_until_asked() -> None:
-    """A server that nobody scrapes does not pay for it."""
-    code = "import sys, runtime.app; print('prometheus_client' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-def test_openmetrics_is_given_to_who_asks_for_it() -> None:
-    """The newer text format, by its media type."""
-    text, media_type = Metrics().exposition(Models(), "application/openmetrics-text; version=1.0.0")
-    assert media_type.startswith("application/openmetrics-text")
-    assert text.rstrip().endswith(b"# EOF")
+@pytest.mark.parametrize(
+    ("accept", "media_type", "parse"),
+    [
+        ("", "text/plain; version=0.0.4", parser.text_string_to_metric_families),
+        (
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "text/plain; version=0.0.4",
+            parser.text_string_to_metric_families,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+            "application/openmetrics-text; version=1.0.0",
+            openmetrics.text_string_to_metric_families,
+        ),
+    ],
+)
+def test_each_format_is_read_by_its_parser(accept: str, media_type: str, parse: Callable[[str], Any]) -> None:
+    """Whatever stands in a label; the families' kinds and helps are told, and histograms add up."""
+    metrics = Metrics()
+    odd = 'a"b\\c\nd{e}=,é'
+    metrics.record(odd, 200, "", Asked(), 3, 0.003)
+    metrics.record(odd, 200, "", Asked(), 3, 30.0)
+    text, told_type = metrics.exposition(Models(), accept)
+    assert told_type.startswith(media_type)
+    families = {family.name: family for family in parse(text.decode())}
+    assert {name: family.type for name, family in families.items() if "request" in name} == {
+        "dynolite_requests": "counter",
+        "dynolite_request_bytes": "counter",
+        "dynolite_request_seconds": "histogram",
+    }
+    assert families["dynolite_requests"].documentation == "Requests answered."
+    (requests,) = families["dynolite_requests"].samples
+    assert (requests.name, requests.labels["route"], requests.value) == ("dynolite_requests_total", odd, 2)
+    samples = families["dynolite_request_seconds"].samples
+    counts = {sample.labels["le"]: sample.value for sample in samples if sample.name.endswith("_bucket")}
+    assert (counts["0.0025"], counts["0.005"], counts["25.0"], counts["+Inf"]) == (0, 1, 1, 2)
+    assert {sample.name: sample.value for sample in samples if "le" not in sample.labels} == {
+        "dynolite_request_seconds_count": 2,
+        "dynolite_request_seconds_sum": 30.003,
+    }
