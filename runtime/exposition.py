@@ -54,5 +54,5 @@ def write(families: Iterable[Family], accept: str = "") -> tuple[bytes, str]:
 
 
 def _labelled(labels: Mapping[str, str]) -> str:
-    pairs = ",".join([f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items()])
+    pairs = ",".join([f'{name}="{value.translate(_ESCAPES)}"' for name, value in sorted(labels.items())])
     return f"{{{pairs}}}" if pairs else ""

@@ -36,6 +36,7 @@ def settle(*, started: bool = False) -> None:
     """
     if not started:
         gc.collect()
+    give_back()
     gc.freeze()
     gc.enable()  # gunicorn.conf.py has turned it off
     # A request leaves next to nothing to collect: rounds after every few hundred objects cost more than they find.

@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from gunicorn.asgi import protocol
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol, _get_cached_date_header, _get_cached_status_line
 from gunicorn.workers.gasgi import ASGIWorker
@@ -36,6 +37,8 @@ FIRST_SECONDS = 15.0
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _VERSION = (1, 1)
+# The beginnings of 16,384 chunk sizes, 2 MB, for replies in chunks; those here tell their length.
+protocol._CHUNK_PREFIXES.clear()
 _SERVER = b"Server: %b\r\n" % SERVER
 
 
