@@ -19,6 +19,7 @@ from runtime.models import Models
 STAGES = ("decode", "queue", "invoke", "encode")
 # Upper bounds in seconds: from a small model's microseconds to the router's limit.
 BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0)
+_FIRST = BUCKETS[0]
 _INFINITY, _SUM, _WIDTH = len(BUCKETS), len(BUCKETS) + 1, len(BUCKETS) + 2
 _BETWEEN = "\x1f"
 
@@ -59,7 +60,8 @@ class Metrics:
                 at = places[2]
                 for stage in STAGES:
                     seconds = request.laps.get(stage, 0.0)
-                    values[at + bisect_left(BUCKETS, seconds)] += 1
+                    # Most stages are in the first bucket.
+                    values[at if seconds <= _FIRST else at + bisect_left(BUCKETS, seconds)] += 1
                     values[at + _SUM] += seconds
                     at += _WIDTH
 

@@ -7,6 +7,7 @@ A dtype is a NumPy name (`float32`, `int64`, `bool`, ...) or `string`. A shape h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from runtime.errors import RequestError, TooLargeError, UnsupportedError
 
 Array = NDArray[Any]
+_FEW = 32
 # What is nearer to zero rounds to a finite number of that type.
 FLOAT_BOUND = {"float16": 65520.0, "float32": 3.4028235677973366e38, "float64": float("inf")}
 
@@ -169,9 +171,11 @@ def check_inputs(signature: Signature, arrays: Mapping[str, Array], budget: int)
 
 def all_below(array: Array, bound: float) -> bool:
     """Whether every number of a float array is nearer to zero than `bound`: with `inf`, whether all are finite."""
-    # The sum of the squares is one quick pass and no copy (`dot` would warn of an overflow). Where it does not decide,
-    # each number is looked at.
-    return float(np.vdot(array, array)) < bound * bound / 4 or float(np.abs(array).max()) < bound
+    # The root of the sum of the squares takes one quick pass and no copy (`dot` would warn of an overflow), and few
+    # numbers not even a pass of NumPy's. Where it does not decide, each number is looked at.
+    few = array.size <= _FEW
+    norm = math.hypot(*array.ravel().tolist()) if few else math.sqrt(float(np.vdot(array, array)))
+    return norm < bound / 2 or (array.size == 0 or float(np.abs(array).max()) < bound)
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:

@@ -23,7 +23,7 @@ from runtime.wire.expected import Decoded
 from runtime.wire.json_body import either
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What the client wants of the reply: media type, outputs, how many of the best classes (0: all scores)."""
 
@@ -34,16 +34,22 @@ class Wish:
 
 def predict(service: Service, request: Request, model: str | None = None) -> Reply:
     """Answer with the named model, or with the default one."""
-    asked = service.choose(model, request)
-    wish = _wish(request, asked)
-    body = plain_body(service.settings, request)
+    asked, settings = service.choose(model, request), service.settings
+    wish = None
+    if request.query or request.headers.get("accept", "") not in accept.ANYTHING:
+        wish = _wish(request, asked)
+    body = plain_body(settings, request)
     decoded = bodies.read(body, request.headers.get("content-type", ""), service.expected(asked))
     outputs = service.predict(asked, decoded.arrays, request)
-    return _write(asked, wish, decoded, {name: outputs[name] for name in wish.outputs}, service.settings)
+    if wish is None:
+        return json_predictions(asked, decoded, outputs, settings)
+    return _write(asked, wish, decoded, {name: outputs[name] for name in wish.outputs}, settings)
 
 
 def plain_body(settings: Settings, request: Request) -> bytes:
     """The request's body without its Content-Encoding."""
+    if "content-encoding" not in request.headers:
+        return request.body
     return encoding.inflate(request.body, request.headers.get("content-encoding", ""), settings.max_inflated_bytes)
 
 
@@ -62,8 +68,6 @@ def labels_of(model: Model, output: str) -> tuple[str, ...]:
 
 def _wish(request: Request, model: Model) -> Wish:
     names = tuple([spec.name for spec in model.signature.outputs])
-    if not request.query and request.headers.get("accept", "") in accept.ANYTHING:
-        return Wish(accept.JSON, names, 0)
     given = request.query.get("outputs", "")
     wanted = tuple(dict.fromkeys(name.strip() for name in given.split(","))) if given else names
     unknown = [name for name in wanted if name not in names]
@@ -96,7 +100,7 @@ def json_predictions(
 ) -> Reply:
     """The outputs as JSON in the form of the request, with a header where NaN or infinities could not be written."""
     rows = rows_of(model, decoded.arrays)
-    if not top_k and json_reply.is_plain(outputs, settings.non_finite):
+    if not top_k and settings.non_finite == "null" and json_reply.is_plain(outputs):
         body = json_reply.encode(decoded, outputs, rows)
         if b"null" not in body:  # as it is written for NaN and infinities
             return Reply(200, body)

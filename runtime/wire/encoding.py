@@ -17,8 +17,6 @@ def inflate(body: bytes, coding: str, limit: int) -> bytes:
 
     Raises MediaTypeError for codings that are not read, TooLargeError, RequestError for damaged data.
     """
-    if not coding:
-        return body
     coding = coding.strip().lower()
     if coding in ("", "identity"):
         return body

@@ -22,7 +22,7 @@ from runtime.wire.expected import Decoded
 
 NON_FINITE = ("null", "string", "error")
 # The dtypes of numbers that orjson writes itself, as NumPy's characters: neither float16 nor complex numbers.
-_PLAIN = frozenset("fdbBhHiIlLqQ?")
+_PLAIN = "fdbBhHiIlLqQ?"
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -39,9 +39,12 @@ def settle(outputs: Mapping[str, Array], choice: str) -> tuple[Mapping[str, Any]
     return {name: _spell(array) if name in spelt else _tellable(array) for name, array in outputs.items()}, bool(odd)
 
 
-def is_plain(outputs: Mapping[str, Array], choice: str) -> bool:
-    """Whether these outputs can be written without `settle`: plain numbers, NaN among them as null if at all."""
-    return choice == "null" and _PLAIN.issuperset([array.dtype.char for array in outputs.values()])
+def is_plain(outputs: Mapping[str, Array]) -> bool:
+    """Whether orjson can write these outputs as they are, NaN and infinities as null."""
+    for array in outputs.values():  # noqa: SIM110 - a generator would take as long as all else here
+        if array.dtype.char not in _PLAIN:
+            return False
+    return True
 
 
 def encode(decoded: Decoded, outputs: Mapping[str, Any], rows: int | None) -> bytes:
@@ -49,9 +52,9 @@ def encode(decoded: Decoded, outputs: Mapping[str, Any], rows: int | None) -> by
 
     Raises RequestError when row form is asked of outputs that have no rows.
     """
-    texts = [name for name, array in outputs.items() if array.dtype.kind in "OS" and name.endswith("_bytes")]
-    if texts:
-        outputs = {name: _all_b64(array) if name in texts else array for name, array in outputs.items()}
+    for name, array in outputs.items():
+        if name.endswith("_bytes") and array.dtype.kind in "OS":
+            outputs = {**outputs, name: _all_b64(array)}
     if decoded.form == "inputs":
         return dumps({"outputs": _bare(outputs)})
     for name, array in outputs.items():
