@@ -173,9 +173,8 @@ def all_below(array: Array, bound: float) -> bool:
     """Whether every number of a float array is nearer to zero than `bound`: with `inf`, whether all are finite."""
     # The root of the sum of the squares takes one quick pass and no copy (`dot` would warn of an overflow), and few
     # numbers not even a pass of NumPy's. Where it does not decide, each number is looked at.
-    few = array.size <= _FEW
-    norm = math.hypot(*array.ravel().tolist()) if few else math.sqrt(float(np.vdot(array, array)))
-    return norm < bound / 2 or (array.size == 0 or float(np.abs(array).max()) < bound)
+    norm = math.hypot(*array.ravel().tolist()) if array.size <= _FEW else math.sqrt(np.vdot(array, array))
+    return norm < bound / 2 or float(np.abs(array).max()) < bound
 
 
 def check_names(signature: Signature, given: Mapping[str, object]) -> None:
