@@ -10,7 +10,6 @@ refusals. Only the costs differ.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +69,7 @@ class Lane:
         try:
             try:
                 if found is None:
-                    await _send(send, request, await self._no_route(request, receive))
+                    await self._no_route(request, receive, send)
                     return
                 route, segments = found
                 # Who has no key need not send a body.
@@ -135,20 +134,25 @@ class Lane:
     def _returned(self, _future: asyncio.Future[Reply]) -> None:
         self._threaded -= 1
 
-    async def _no_route(self, request: Request, receive: Receive) -> Reply:
-        """The reply to OPTIONS, to a method that the path does not take, to a path that is not there.
+    async def _no_route(self, request: Request, receive: Receive, send: Send) -> None:
+        """Answer OPTIONS, a method that the path does not take, a path that is not there.
 
-        Raises what the reading of its body raises.
+        Raises what the reading of its body raises, unless that is too large: then the connection ends with the answer.
         """
-        with contextlib.suppress(TooLargeError):
+        close = False
+        try:
             await self._bodies.read(receive, request.headers)
-        if request.method == "OPTIONS" and (methods := self._router.options(request.path)):
-            return core.preflight(self.service, request, methods)
+        except TooLargeError:
+            close = True
         path, allowed = request.path[:200], self._router.allowed(request.path)
-        if allowed:
+        if request.method == "OPTIONS" and allowed:
+            reply = core.preflight(self.service, request, self._router.options(request.path))
+        elif allowed:
             told = f"{path} takes {' or '.join(allowed)}, got {request.method}"
-            return core.refuse(self.service, request, MethodError(told, allowed))
-        return core.refuse(self.service, request, NotFoundError(f"there is nothing at {path}"))
+            reply = core.refuse(self.service, request, MethodError(told, allowed))
+        else:
+            reply = core.refuse(self.service, request, NotFoundError(f"there is nothing at {path}"))
+        await _send(send, request, reply, close=close)
 
 
 def _is_laborious(request: Request) -> bool:
@@ -182,10 +186,11 @@ def headers_of(scope: Scope) -> dict[str, str]:
 async def _send(send: Send, request: Request, reply: Reply, *, close: bool = False) -> None:
     headers = [
         (b"content-type", reply.media_type.encode("latin-1")),
-        (b"content-length", str(len(reply.body)).encode()),
         (b"server", SERVER),
         *((name.encode("latin-1"), value.encode("latin-1")) for name, value in (core.SECURITY | reply.headers).items()),
     ]
+    if reply.status != 304:  # there the length would be that of a 200
+        headers.append((b"content-length", str(len(reply.body)).encode()))
     if close:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -57,8 +57,8 @@ def load_all(settings: Settings, models: Models, seconds: float) -> Board:
     deadline = time.monotonic() + seconds
     expect_all(settings, models)
     listed = obtain.wanted(settings)
-    with contextlib.suppress(ArtifactError):
-        interpreter.package()  # imported once for the trials, which are forks, and for this process
+    with contextlib.suppress(Exception):  # whatever a broken package raises: the trials will tell
+        interpreter.package()  # imported once for them, which are forks, and for this process
     now = Board()
     for number, item in enumerate(listed):
         # One model that hangs must not take the time of all others.

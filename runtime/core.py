@@ -8,7 +8,7 @@ Handlers live in `runtime.api`, one file a protocol. Errors become replies by th
 from __future__ import annotations
 
 import logging
-import random
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -288,7 +288,7 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The client's (or router's) X-Request-Id if it is one that may stand in a log, else a new one."""
     given = headers.get("x-request-id")
-    return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    return given if given and _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _age(begun: str) -> float:

@@ -199,6 +199,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
 def _head(reply: Reply, *, close: bool) -> bytes:
     own = {"Content-Type": reply.media_type, "Content-Length": len(reply.body), **reply.headers}
+    if reply.status == 304:  # the length would be that of a 200
+        del own["Content-Length"]
     return b"".join(
         (
             _get_cached_status_line(_VERSION, reply.status),

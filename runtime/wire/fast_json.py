@@ -55,6 +55,8 @@ def decode(body: bytes, expected: Expected) -> Decoded | None:
         return None
     form, shape = layout
     try:
+        if len(shape) >= expected.bounds.depth:
+            raise ValueError("nested too deeply")
         array = _tensor(body, form, shape, spec)
     except (ValueError, RuntimeError, LookupError, RequestError):  # `json_body` says what it is
         return None

@@ -127,6 +127,12 @@ MODELS: dict[str, Model] = {
         "signals of any length from 5 on", {"signal": Tensor("float32", (-1, -1, 2), length=8)}, _SCORES
     ),
     "lstm": Model("recurrent, one row at a time", {"sequence": _floats(1, 5, 3)}, {"scores": _floats(1, 2)}, "row"),
+    "fused_lstm": Model(
+        "recurrent, its state in variable tensors",
+        {"scores_input": _floats(1, 5, 3)},
+        {"scores": _floats(1, 2)},
+        "row",
+    ),
     "string_lookup": Model(
         "ant, bee, cat to 1, 2, 3, others to 0; the output's rank is not in the file",
         {"word": Tensor("string", (-1, 1))},

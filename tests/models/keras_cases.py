@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+import tf_keras
 from keras import layers
 
 from tests.models.converter import Setup, from_keras, representative, spec
@@ -103,6 +104,13 @@ def lstm() -> bytes:
     return from_keras(model, {"sequence": spec(1, 5, 3)}, "scores")
 
 
+def fused_lstm() -> bytes:
+    """A recurrent layer as one sequence operator, which keeps its state in tensors: Keras 2 converts it so."""
+    model = tf_keras.Sequential([tf_keras.layers.LSTM(2, batch_input_shape=(1, 5, 3), name="scores")])
+    content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    return content
+
+
 def string_lookup() -> bytes:
     """Words to their places in a vocabulary, by hash table operators."""
     lookup = layers.StringLookup(vocabulary=["ant", "bee", "cat"])
@@ -182,6 +190,7 @@ CASES = {
         dynamic_length,
         least_length,
         lstm,
+        fused_lstm,
         string_lookup,
         image_to_image,
     )

@@ -50,3 +50,9 @@ def test_damaged_bytes_end_in_an_error_and_soon() -> None:
             flatbuffer.assigns_variables(bytes(damaged))
         except (struct.error, IndexError):
             continue
+
+
+@pytest.mark.parametrize(("name", "has"), [("fused_lstm", True), ("lstm", False), ("mlp", False)])
+def test_tensors_that_keep_their_value_are_found(name: str, has: bool) -> None:
+    """They are what makes a reset before each run necessary."""
+    assert flatbuffer.has_variables(models.path(name).read_bytes()) is has

@@ -92,6 +92,15 @@ def test_variables_do_not_carry_over_from_one_run_to_the_next() -> None:
         np.testing.assert_array_equal(loaded.run(x)["total"], x["x"])
 
 
+def test_the_state_of_a_sequence_operator_does_not_carry_over() -> None:
+    """What one client sent leaves no trace in the next one's answer."""
+    loaded = interpreter.load(models.path("fused_lstm"))
+    entry = models.MODELS["fused_lstm"]
+    first = loaded.run(entry.example(seed=1))["scores"]
+    loaded.run(entry.example(seed=2))
+    np.testing.assert_array_equal(loaded.run(entry.example(seed=1))["scores"], first)
+
+
 def test_outputs_are_not_touched_by_later_runs() -> None:
     """An array handed out stays as it is."""
     loaded = interpreter.load(models.path("mlp"))

@@ -188,6 +188,18 @@ def test_a_reply_to_head_has_no_body(lanes: Lanes) -> None:
                     assert int(headers["content-length"]) > 0
 
 
+def test_a_file_that_the_browser_has_is_not_sent_again(lanes: Lanes) -> None:
+    """304 without a length, which would be taken for that of the file; the connection serves on."""
+    for server in lanes:
+        _, headers, _ = ask(server, b"GET /page/page.css HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw = f"GET /page/page.css HTTP/1.1\r\nHost: x\r\nIf-None-Match: {headers['etag']}\r\n\r\n".encode()
+        with connect(server) as client, client.makefile("rb") as stream:
+            for _ in range(3):
+                client.sendall(raw)
+                status, again, _ = read_reply(stream)
+                assert (status, again["etag"], "content-length" in again) == (304, headers["etag"], False)
+
+
 def test_requests_sent_at_once_are_answered_in_order(lanes: Lanes) -> None:
     """Pipelining: ten requests in one packet, of which the plain ones are not answered before their turn."""
     bodies = [b'{"instances": [[%d, 2, 3, 4]]}' % number for number in range(10)]
