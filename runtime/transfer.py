@@ -195,6 +195,9 @@ def _open(remote: Remote, headers: Mapping[str, str], deadline: float) -> Iterat
             with _follow(session, remote, dict(headers), deadline) as reply:
                 yield reply
     except requests.RequestException as error:
+        if _untrusted(error):
+            # Trying again makes it no better.
+            raise SourceError(f"{shown_url(remote.url)}: its TLS certificate is not trusted") from None
         raise TransientError(f"{shown_url(remote.url)}: {_reason(error)}") from None
 
 
@@ -278,12 +281,21 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether it is about the host's certificate; a handshake may also break."""
+    import ssl  # noqa: PLC0415 - see _open
+
+    while error and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__context__
+    return error is not None
+
+
 def _reason(error: Any) -> str:
     """A network error in a few words: its own text holds the whole URL, and secrets with it."""
     words = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "it fell silent",
-        "SSLError": "its TLS certificate is not trusted",
+        "SSLError": "the TLS handshake failed",
         "ProxyError": "the proxy cannot reach it",
         "ConnectionError": "no connection",
         "ChunkedEncodingError": "the connection broke",

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -159,11 +160,18 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
     with hosts.run(both) as host:
         host.files["/m.tflite"] = MODEL
         with pytest.raises(SourceError, match="its TLS certificate is not trusted"):
-            fetch(folder, f"{host.url}/m.tflite#sha256={DIGEST}", seconds=0.3)
+            fetch(folder, f"{host.url}/m.tflite#sha256={DIGEST}", seconds=60.0)  # told at once all the same
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
         assert fetch(folder, f"{host.url}/m.tflite#sha256={DIGEST}").sha256 == DIGEST
+
+
+def test_a_broken_handshake_is_no_matter_of_certificates(host: Host) -> None:
+    """It may be tried again; nobody blames a certificate that was never seen."""
+    tried_once = transfer.Remote(host.url.replace("http:", "https:"), retry_until=0.0)
+    with pytest.raises(transfer.TransientError, match="the TLS handshake failed"):
+        transfer.read(tried_once, 1 << 20, time.monotonic() + 60.0)
 
 
 def test_a_clock_that_is_off_is_made_up_for(host: Host, folder: Path) -> None:
