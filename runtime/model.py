@@ -35,7 +35,7 @@ class Limits:
     interpreters: int = 1
     threads: int = 1
     max_waiting: int = 64
-    chunk_bytes: int = 4 << 20
+    chunk_bytes: int = 1 << 20
     max_tensor_bytes: int = 64 << 20
     seconds: float = 25.0
 

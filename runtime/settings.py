@@ -96,7 +96,7 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         "CHUNK_BYTES",
         casters.size,
-        4 << 20,
+        1 << 20,
         "rows run together up to this size of their largest tensor; the rest follows in further runs",
     ),
     Setting(
