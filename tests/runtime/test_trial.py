@@ -18,17 +18,16 @@ CRASHERS = [name for name, entry in models.MODELS.items() if entry.fails.get(PAC
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def forked(path: Path, seconds: float = 30.0) -> str:
+def forked(path: Path, seconds: float = 60.0, hooks: str = "") -> str:
     """Run `trial.forked` in a process with one thread, as a server's master is; what it raised."""
     script = (
         "import sys; from pathlib import Path; from runtime import trial\n"
-        "try: trial.forked(Path(sys.argv[1]), float(sys.argv[2]))\n"
+        "try: trial.forked(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
         "else: print('passed')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(path), str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", script, str(path), str(seconds), hooks]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -59,11 +58,13 @@ def test_samples_that_are_not_reproduced_fail_the_trial() -> None:
         trial.spawned(models.path("packed_wrong"), 60)
 
 
-def test_a_trial_that_takes_too_long_is_ended() -> None:
-    """Nothing waits for ever on a file."""
-    assert "was ended after" in forked(models.path("mlp"), 0.0)
+def test_a_trial_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    """Nothing waits for ever on a file; this one's hooks never end, so it is too long however late one looks."""
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text("import threading\nthreading.Event().wait()\n")
+    assert "was ended after" in forked(models.path("mlp"), 0.1, str(hooks))
     with pytest.raises(ArtifactError, match="was ended after"):
-        trial.spawned(models.path("mlp"), 0.01)
+        trial.spawned(models.path("mlp"), 0.1, hooks=str(hooks))
 
 
 def test_a_trial_is_held_to_its_memory() -> None:
