@@ -65,28 +65,40 @@ class Lane:
         if scope["type"] != "http":
             raise NotImplementedError(f"nothing here speaks {scope['type']}")
         request = request_of(scope)
+        reply, close = await self.serve(request, receive)
+        await _send(send, request, reply, close=close)
+
+    def takes(self, request: Request, size: int) -> bool:
+        """Whether the body of such a request, which is of this size, is to be read at all."""
+        found = self._router.find(request.method, request.path)
+        if found is None or size > self._most_bytes:
+            return False
+        try:
+            self.service.gate.check(found[0].access, request.headers)
+        except DynoliteError:
+            return False
+        return True
+
+    async def serve(self, request: Request, receive: Receive) -> tuple[Reply, bool]:
+        """Read the request's body and answer it; True where the connection must end with the reply."""
         found = self._router.find(request.method, request.path)
         try:
             try:
                 if found is None:
-                    await self._no_route(request, receive, send)
-                    return
+                    return await self._no_route(request, receive)
                 route, segments = found
                 # Who has no key need not send a body.
                 self.service.gate.check(route.access, request.headers)
                 request.body = await self._bodies.read(receive, request.headers)
             except DynoliteError as error:
-                await _send(send, request, core.refuse(self.service, request, error), close=True)
-                return
+                return core.refuse(self.service, request, error), True
             if self._is_quick(route, request):
-                reply = self._answer(route, request, segments)
-            else:
-                reply = await self._in_thread(route, request, segments, receive)
-            await _send(send, request, reply)
+                return self._answer(route, request, segments), False
+            return await self._in_thread(route, request, segments, receive), False
         finally:
             self._bodies.done(receive)
-        if len(request.body) > _LARGE_BYTES:
-            self._trim_soon()
+            if len(request.body) > _LARGE_BYTES:
+                self._trim_soon()
 
     def _trim_soon(self) -> None:
         """Once for all the large requests of a second: the next one needs the memory that this one had."""
@@ -134,7 +146,7 @@ class Lane:
     def _returned(self, _future: asyncio.Future[Reply]) -> None:
         self._threaded -= 1
 
-    async def _no_route(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _no_route(self, request: Request, receive: Receive) -> tuple[Reply, bool]:
         """Answer OPTIONS, a method that the path does not take, a path that is not there.
 
         Raises what the reading of its body raises, unless that is too large: then the connection ends with the answer.
@@ -146,13 +158,11 @@ class Lane:
             close = True
         path, allowed = request.path[:200], self._router.allowed(request.path)
         if request.method == "OPTIONS" and allowed:
-            reply = core.preflight(self.service, request, self._router.options(request.path))
-        elif allowed:
+            return core.preflight(self.service, request, self._router.options(request.path)), close
+        if allowed:
             told = f"{path} takes {' or '.join(allowed)}, got {request.method}"
-            reply = core.refuse(self.service, request, MethodError(told, allowed))
-        else:
-            reply = core.refuse(self.service, request, NotFoundError(f"there is nothing at {path}"))
-        await _send(send, request, reply, close=close)
+            return core.refuse(self.service, request, MethodError(told, allowed)), close
+        return core.refuse(self.service, request, NotFoundError(f"there is nothing at {path}")), close
 
 
 def _is_laborious(request: Request) -> bool:

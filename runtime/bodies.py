@@ -101,7 +101,7 @@ class Bodies:
                 break
         if refused:
             raise self._too_large()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return b"".join(chunks)
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"the body is larger than {self._limit} bytes (MAX_BODY_BYTES)")

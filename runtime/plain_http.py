@@ -1,8 +1,8 @@
 """The plainest HTTP/1.1 requests, read at once: what clients and routers send nine times in ten.
 
-`parse` takes a request that is whole, alone and beyond doubt, and leaves every other to the server's real parser. What
-it takes is a subset on which no two parsers differ: no chunks, no repeated or underscored header names, no folded
-lines, no bare line feeds, exactly the announced number of body bytes.
+`parse` takes a request that is alone and beyond doubt, and leaves every other to the server's real parser. What it
+takes is a subset on which no two parsers differ: no chunks, no repeated or underscored header names, no folded lines,
+no bare line feeds, at most the announced number of body bytes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ _LONGEST = 4000
 _SPECIAL = frozenset(("transfer-encoding", "expect", "upgrade", "te", "trailer", "http2-settings", "proxy-connection"))
 
 
-def parse(data: bytes) -> Request | None:
-    """The request, if `data` is exactly one of the plainest kind; else None."""
+def parse(data: bytes) -> tuple[Request, int] | None:
+    """The request and the announced size of its body, if `data` is one of the plainest kind; else None.
+
+    Its head is there; of its body perhaps only a part.
+    """
     match = _HEAD.match(data)
     if match is None or match.end() > _LONGEST:
         return None
@@ -36,7 +39,7 @@ def parse(data: bytes) -> Request | None:
     if len(headers) != len(lines) - 3 or "host" not in headers or not _SPECIAL.isdisjoint(headers):
         return None
     length = headers.get("content-length", "0")
-    if not (length.isascii() and length.isdigit() and len(data) - size == int(length)):
+    if not (length.isascii() and length.isdigit() and len(length) < 19 and len(data) - size <= int(length)):
         return None
     if headers.get("connection", "keep-alive").lower() != "keep-alive":
         return None
@@ -44,7 +47,7 @@ def parse(data: bytes) -> Request | None:
     path, _, query = target.partition("?")
     if path.startswith("//"):
         return None
-    return Request(method, path, headers, data[size:], query_of(query))
+    return Request(method, path, headers, data[size:], query_of(query)), int(length)
 
 
 class Reader:
@@ -52,19 +55,21 @@ class Reader:
 
     def __init__(self) -> None:
         self._head = b""
-        self._length = -1
+        self._length = 0
         self._told: tuple[str, str, Mapping[str, str], Mapping[str, str]] = ("", "", {}, {})
 
-    def read(self, data: bytes) -> Request | None:
+    def read(self, data: bytes) -> tuple[Request, int] | None:
         """See `parse`."""
-        if len(data) == self._length and data.startswith(self._head):
+        size = len(self._head)
+        if size and len(data) <= size + self._length and data.startswith(self._head):
             method, path, headers, query = self._told
-            return Request(method, path, headers, data[len(self._head) :], query)
-        request = parse(data)
-        if request is not None:
-            self._head, self._length = data[: len(data) - len(request.body)], len(data)
+            return Request(method, path, headers, data[size:], query), self._length
+        found = parse(data)
+        if found is not None:
+            request, self._length = found
+            self._head = data[: len(data) - len(request.body)]
             self._told = request.method, request.path, request.headers, request.query
-        return request
+        return found
 
 
 def query_of(query: str) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 It adds to gunicorn's worker, of which it uses more than the documented interface (gunicorn is pinned for that):
 
-- A request that came whole, in the plainest form, between two others is answered on the spot: no task, no messages.
-  Everything else about HTTP (chunks, pipelining, Expect, bodies in pieces, whatever is odd) stays gunicorn's own work.
+- A request of the plainest form that comes between two others is answered here: on the spot if it came whole and is
+  short, else when its body is there (`runtime.collector`). Everything else about HTTP (chunks, pipelining, Expect, TLS,
+  whatever is odd) stays gunicorn's own work.
 - At a stop or a roll idle connections stay open for a moment, as under `gthread`: a request that is on its way is
   answered, and its connection closed with notice. gunicorn's own worker waits out the graceful time, then cuts them.
 - A connection on which no request comes is closed after FIRST_SECONDS, and there is a most of them.
@@ -26,7 +27,8 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from runtime import core
 from runtime.asgi import SERVER, Lane
-from runtime.core import Reply
+from runtime.collector import Collector
+from runtime.core import Reply, Request
 from runtime.plain_http import Reader
 from runtime.routes import ROUTES
 
@@ -124,6 +126,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         self._reader = Reader()
         self._used = self.worker.loop.time()
         self._patience = min(FIRST_SECONDS, self._keepalive)
+        self._collector: Collector | None = None
+        self._serving: asyncio.Task[None] | None = None
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
         if len(self.worker.connections) > self.worker.worker_connections:
             self._safe_write(_BUSY)
@@ -138,7 +142,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: one plain request, or work for gunicorn's parser."""
-        if self._is_between_requests() and self._answer(data):
+        if self._is_between_requests() and self._take(data):
             return
         try:
             super().data_received(data)
@@ -156,6 +160,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         parser = self._callback_parser
         return (
             self._awaiting_request
+            and self._collector is None
             and not self._closed
             and parser.__class__ is PythonProtocol
             and parser._state == "request_line"
@@ -164,25 +169,60 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
             and not self._flow_control.write_paused
         )
 
-    def _answer(self, data: bytes) -> bool:
-        request = self._reader.read(data)
-        if request is None:
+    def _take(self, data: bytes) -> bool:
+        """Answer the plain request that `data` is or begins with; False if it is none, or not to be taken."""
+        found = self._reader.read(data)
+        if found is None:
             return False
+        request, size = found
         request.peer = self._peer
-        worker = self.worker
-        reply = worker.lane.answer_now(request)
-        if reply is None:
+        if len(request.body) == size:
+            reply = self.worker.lane.answer_now(request)
+            if reply is not None:
+                self._reply(reply)
+                return True
+        if self._is_ssl or not self.worker.lane.takes(request, size):
             return False
+        collector = Collector(self.transport, request.body, size)
+        self._collector, request.body = collector, b""
+        collector.begin(lambda: self._ready(request, collector), self.connection_lost)
+        return True
+
+    def _ready(self, request: Request, collector: Collector) -> None:
+        """The body is there, or somebody must ask for the rest of it."""
+        body = collector.body
+        if body is not None:
+            request.body = body
+            reply = self.worker.lane.answer_now(request)
+            if reply is not None:
+                self._end(collector, reply)
+                return
+            request.body = b""
+        self._serving = self.worker.loop.create_task(self._serve(request, collector))
+
+    async def _serve(self, request: Request, collector: Collector) -> None:
+        reply, close = await self.worker.lane.serve(request, collector.receive)
+        self._end(collector, reply, close=close)
+
+    def _end(self, collector: Collector, reply: Reply, *, close: bool = False) -> None:
+        self._collector = self._serving = None
+        collector.end(self)
+        if not self.transport.is_closing():
+            self._reply(reply, close=close)
+        if collector.extra and not self._closed:
+            self.data_received(collector.extra)
+
+    def _reply(self, reply: Reply, *, close: bool = False) -> None:
+        worker = self.worker
         worker.nr += 1
         if worker.nr >= worker.max_requests:
             worker.stopping.set()
-        close = worker.stopping.is_set()
+        close = close or worker.stopping.is_set()
         self.transport.write(_head(reply, close=close) + reply.body)
         self._used, self._patience = time.monotonic(), self._keepalive  # as the loop's own clock
         if close:
             self._close_transport()
             self._request_ready.set()
-        return True
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
         closes: bool = self.worker.stopping.is_set() or super()._will_close(request, response_requires_close)
@@ -191,6 +231,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
     def _keepalive_timeout(self) -> None:
         """The timer is not set anew by requests answered on the spot: it looks when the last one was."""
         left = self._used + self._patience - self.worker.loop.time()
+        if self._collector is not None:
+            left = self._patience
         if left > 0.01:
             self._keepalive_handle = self.worker.loop.call_later(left, self._keepalive_timeout)
         else:
