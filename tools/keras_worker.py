@@ -66,6 +66,8 @@ def serve(request: dict[str, Any], jobs: Jobs, replies: TextIO) -> None:
         with contextlib.suppress(BaseException):
             code = run(request, jobs)
         os._exit(code)
+    with contextlib.suppress(OSError):
+        os.setpgid(pid, pid)  # the child does so too: whoever is told its pid may end the whole group at once
     print(json.dumps({"pid": pid}), file=replies)
     print(json.dumps({"status": os.waitpid(pid, 0)[1]}), file=replies)
 

@@ -18,7 +18,7 @@ Export = Callable[..., Report]
 
 @pytest.fixture(scope="session")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with Worker(tmp_path_factory.mktemp("worker"), seconds=120) as started:
+    with Worker(tmp_path_factory.mktemp("worker")) as started:
         yield started
 
 

@@ -7,8 +7,8 @@ import datetime as dt
 import email.utils
 import hmac
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -37,9 +37,7 @@ class Running:
 @contextmanager
 def moto(folder: Path) -> Iterator[Running]:
     """An S3 that knows conditional writes (and does not check signatures)."""
-    port = _free_port()
-    command = [_tool("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    with _process(command, port, folder):
+    with _process([_tool("moto_server"), "-H", "127.0.0.1", "-p", "0"], folder) as port:
         environ = _aws(port)
         _make_bucket(environ)
         yield Running("s3://models/prod", environ)
@@ -48,10 +46,9 @@ def moto(folder: Path) -> Iterator[Running]:
 @contextmanager
 def rclone(folder: Path) -> Iterator[Running]:
     """An S3 that checks signatures (and ignores conditions)."""
-    port = _free_port()
     (folder / "data/models").mkdir(parents=True)
-    command = [_tool("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
-    with _process([*command, "--vfs-cache-mode", "writes", str(folder / "data")], port, folder):
+    command = [_tool("rclone"), "serve", "s3", "--addr", "127.0.0.1:0", "--auth-key", f"{KEY},{SECRET}"]
+    with _process([*command, "--vfs-cache-mode", "writes", str(folder / "data")], folder) as port:
         yield Running("s3://models/prod", _aws(port))
 
 
@@ -61,9 +58,8 @@ def azurite(folder: Path) -> Iterator[Running]:
     tool = os.environ.get("AZURITE") or shutil.which("azurite-blob")
     if tool is None:
         pytest.skip("Azurite is not installed (npm install -g azurite)")
-    port = _free_port()
-    command = [tool, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder), "--silent"]
-    with _process([*command, "--skipApiVersionCheck", "--disableTelemetry"], port, folder):
+    command = [tool, "--blobHost", "127.0.0.1", "--blobPort", "0", "--location", str(folder), "--silent"]
+    with _process([*command, "--skipApiVersionCheck", "--disableTelemetry"], folder) as port:
         account = "devstoreaccount1"
         key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
         environ = {
@@ -132,13 +128,17 @@ class _Dav(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _DavServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # twenty may come at once, and find it asleep
+
+
 @contextmanager
 def web(folder: Path) -> Iterator[Running]:
     """A web server that takes PUT."""
     del folder
     kind = type("Dav", (_Dav,), {"files": {}, "lock": Lock(), "protocol_version": "HTTP/1.1"})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    server.daemon_threads = True
+    server = _DavServer(("127.0.0.1", 0), kind)
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -166,7 +166,7 @@ def _make_container(environ: dict[str, str]) -> None:
         "Authorization": f"SharedKey {account}:{_azure_sign(environ, text)}",
     }
     url = f"{environ['AZURE_STORAGE_ENDPOINT']}/models?restype=container"
-    requests.put(url, headers=headers, timeout=10).raise_for_status()
+    requests.put(url, headers=headers, timeout=120).raise_for_status()
 
 
 def _azure_sign(environ: dict[str, str], text: str) -> str:
@@ -184,7 +184,7 @@ def _aws(port: int) -> dict[str, str]:
 
 
 def _make_bucket(environ: dict[str, str]) -> None:
-    requests.put(f"{environ['AWS_ENDPOINT_URL']}/models", timeout=10).raise_for_status()
+    requests.put(f"{environ['AWS_ENDPOINT_URL']}/models", timeout=120).raise_for_status()
 
 
 def _tool(name: str) -> str:
@@ -195,33 +195,24 @@ def _tool(name: str) -> str:
     return str(path)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
-def _process(command: list[str], port: int, folder: Path) -> Iterator[None]:
+def _process(command: list[str], folder: Path) -> Iterator[int]:
+    """A server that chose a free port itself, once it tells which: nobody can have taken it in between."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    text = (folder / "server.log").read_text("utf-8", "replace")
-                    raise AssertionError(f"{command[0]} does not listen:\n{text}") from None
-                time.sleep(0.05)
-        yield
+        deadline = time.monotonic() + 180
+        while not (found := re.search(r"http://127\.0\.0\.1:([1-9]\d*)\D", log.read_text("utf-8", "replace"))):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{command[0]} does not listen:\n{log.read_text('utf-8', 'replace')}")
+            time.sleep(0.05)
+        yield int(found[1])
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import shutil
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,10 +69,16 @@ def test_the_table_and_the_picture_tell_every_server() -> None:
 def test_a_server_is_measured_and_unequal_answers_are_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real run with the Python load generator: every figure is there. Another model's server does not pass."""
+    """A real run with the Python load generator: every figure is there. Another model's server does not pass.
+
+    The load is over when the clock was looked at so often, which makes a thousand requests on any machine.
+    """
+    looks = itertools.count()
+    monkeypatch.setattr(loadgen, "time", SimpleNamespace(monotonic=lambda: next(looks) / 1000))
     monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setenv("BOOT_SECONDS", "60")
     path = models.path("mlp")
-    assert bench.main(["--model", str(path), "--rounds", "1", "--seconds", "0.3", "--json"]) == 0
+    assert bench.main(["--model", str(path), "--rounds", "1", "--seconds", "3", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out).values()
     invoke, own = listed
     assert invoke["name"] == "invoke"
@@ -147,9 +155,10 @@ def test_a_wrong_argument_is_a_usage_error(words: str, capsys: pytest.CaptureFix
 
 def test_a_server_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """--url of a port that nobody listens on: one line."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    assert bench.main(["--model", str(models.path("mlp")), "--url", f"http://127.0.0.1:{port}"]) == 2
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        port = deaf.getsockname()[1]
+        assert bench.main(["--model", str(models.path("mlp")), "--url", f"http://127.0.0.1:{port}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bench: http://127.0.0.1:{port} does not answer")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.models import path
+from tools import procfile_server
 from tools.freshness import Freshness
 from tools.pixel_art import draw, enlarge
 from tools.procfile_server import ProcfileServer, ServerError, free_port, web_command
@@ -27,9 +30,10 @@ def test_server_answers_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server serves the model it was told to, whatever the environment says, and is gone after the context."""
     monkeypatch.setenv("MODEL_URL", "nowhere.tflite")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("BOOT_SECONDS", "120")
     lines: list[str] = []
     with ProcfileServer({"MODEL_URL": str(path("mlp"))}, free_port(), lines.append) as server:
-        assert server.wait_ready()["model"] == "mlp"
+        assert server.wait_ready(240)["model"] == "mlp"
     assert any("Shutting down" in line for line in lines)
     with pytest.raises(ServerError, match="exit code"):
         server.wait()
@@ -41,17 +45,19 @@ def test_server_that_cannot_start() -> None:
         ProcfileServer({"WEB_THREADS": "many"}, free_port(), lambda _: None) as server,
         pytest.raises(ServerError, match="exit code"),
     ):
-        server.wait_ready()
+        server.wait_ready(240)
 
 
 @pytest.mark.slow
-def test_server_without_its_model() -> None:
-    """A server that stays unready is an error that carries the reason from /health."""
-    with (
-        ProcfileServer({"MODEL_URL": str(path("packed_wrong"))}, free_port(), lambda _: None) as server,
-        pytest.raises(ServerError, match=r"not ready within 10 s: .*reason"),
-    ):
-        server.wait_ready(seconds=10)
+def test_server_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that stays unready is an error that carries the reason from /health; here a second is an answer."""
+    answers: list[object] = []
+    clock = SimpleNamespace(monotonic=lambda: float(len(answers)), sleep=time.sleep)
+    with ProcfileServer({"MODEL_URL": str(path("packed_wrong"))}, free_port(), lambda _: None) as server:
+        server.session.hooks["response"].append(lambda reply, **_: answers.append(reply))
+        monkeypatch.setattr(procfile_server, "time", clock)
+        with pytest.raises(ServerError, match=r"not ready within 10 s: .*reason"):
+            server.wait_ready(seconds=10)
 
 
 def test_freshness(tmp_path: Path) -> None:

@@ -92,10 +92,10 @@ def test_what_only_a_start_shows_is_found(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.slow
 def test_more_memory_than_the_machine_has_is_found(tmp_path: Path) -> None:
-    """The processes are really weighed: on a machine of 16 MB nothing fits."""
+    """The processes are really weighed: on a machine of 16 MB nothing fits. However slow it is, the time is enough."""
     app = App(
         sound(tmp_path),
-        replace(PLATFORMS["heroku"], memory_mb=16),
+        replace(PLATFORMS["heroku"], memory_mb=16, request_seconds=3600.0),
         doctor.environment(tmp_path, PLATFORMS["heroku"], (), OWN),
         Path(sys.executable),
         Run,
@@ -117,13 +117,14 @@ def test_a_slug_over_the_limit_is_told_with_what_to_cut(tmp_path: Path) -> None:
 
 def run_doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "tools/doctor.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.mark.slow
 def test_the_whole_examination_of_the_sound_app(tmp_path: Path) -> None:
     """Started as a dyno starts it, every check passes, the stop included."""
-    done = run_doctor(str(sound(tmp_path)), "--python", sys.executable, "--json")
+    # The workers start with the model, however long it takes to be tried.
+    done = run_doctor(str(sound(tmp_path)), "--python", sys.executable, "--set", "BOOT_SECONDS=60", "--json")
     told = json.loads(done.stdout)
     status = {row["check"]: row["status"] for row in told["findings"]}
     assert set(status) == set(BY_NAME)

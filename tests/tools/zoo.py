@@ -6,6 +6,7 @@ fixed seed, and large enough (more than 1024 numbers) that the quantizers touch 
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,11 @@ def text() -> Any:
     layer.adapt(["one two three", "four five"])
     inputs = keras.Input((), dtype="string", name="sentence")
     return keras.Model(inputs, keras.layers.Embedding(50, 4)(layer(inputs)))
+
+
+def endless() -> None:
+    """Its making never ends."""
+    threading.Event().wait()
 
 
 def lookup() -> Any:

@@ -67,7 +67,7 @@ class Run:
 
     def last_words(self) -> str:
         """The line of the log that most likely says why it ended."""
-        self._reader.join(1)
+        self._reader.join(5)
         lines = [line.strip() for line in self.lines if line.strip()]
         telling = [line for line in lines if re.search(r"^(\w+\.)*\w*(Error|Exception)\b|^dynolite: |not found", line)]
         return (telling or lines or ["it said nothing"])[-1][:300]
