@@ -3,12 +3,13 @@
     .venv/bin/python tools/bench.py --model digits.tflite
     .venv/bin/python tools/bench.py --model digits.tflite --against fastapi --against flask
     .venv/bin/python tools/bench.py --model mobilenet.tflite --rows 1 --seconds 5 --json
+    .venv/bin/python tools/bench.py --model mobilenet.tflite --body npy --body v2
     .venv/bin/python tools/bench.py --suite --against fastapi --picture docs/benchmark.svg
 
 Every server is started here with two workers, asked the same body, and its answers compared with dynolite's before
 anything is measured. All are measured in turn, in several rounds, and the medians shown. The main figure is CPU time a
 request, of all the server's processes, as /proc counts it: it holds on a busy machine, where the others do not. The
-`invoke` line is the interpreter alone, without any server: no one can be below it.
+`invoke` line is the interpreter alone, without any server, once in each round: no one can be below it.
 
 Load comes from wrk where it is installed, else from tools/loadgen.py. Peers (bench/peers) get environments of their own
 under build/peers, made with uv, on the Python and with the interpreter package that run this tool.
@@ -32,7 +33,7 @@ if __name__ == "__main__":
 
 from runtime.errors import DynoliteError  # noqa: E402
 from tools import bench_report, loadgen  # noqa: E402
-from tools.bench_cases import Case, case_of, suite  # noqa: E402
+from tools.bench_cases import BODIES, Case, as_body, case_of, suite  # noqa: E402
 from tools.bench_servers import PEERS, BenchError, Running, check_equal, start  # noqa: E402
 from tools.measuring import Figures, floor, measure, median  # noqa: E402
 
@@ -40,6 +41,7 @@ EPILOG = """
 examples:
   .venv/bin/python tools/bench.py --model tests/models/mlp.tflite
   .venv/bin/python tools/bench.py --model tests/models/cnn.tflite --against fastapi --connections 1 8 32
+  .venv/bin/python tools/bench.py --model tests/models/cnn.tflite --body json --body npy --body v2
   .venv/bin/python tools/bench.py --suite --against fastapi --against flask --rounds 5 --picture docs/benchmark.svg
 """
 
@@ -56,6 +58,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--keras", type=Path, help="the same model as .keras, for --against tensorflow")
     parser.add_argument("--suite", action="store_true", help="the cases of docs/performance.md instead of one model")
     parser.add_argument("--rows", type=loadgen.count, default=1, help="rows in each request; default: 1")
+    parser.add_argument(
+        "--body",
+        action="append",
+        choices=list(BODIES),
+        help="how the rows are sent; may be repeated; peers read JSON, the default, alone",
+    )
     parser.add_argument("--url", help="measure this running dynolite instead of starting one (CPU of --pid, else 0)")
     parser.add_argument("--pid", type=int, help="the main process of the server at --url")
     parser.add_argument("--against", action="append", default=[], choices=sorted(PEERS), help="a peer; may be repeated")
@@ -80,9 +88,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace, case: Case) -> list[Figures]:
     """Measure one case on every server: the floor first."""
     servers: list[Running] = []
-    results = [floor(case)]
+    results: list[Figures] = []
+    floors = [floor(case)]
     try:
-        names = ["dynolite", *args.against]
+        names = ["dynolite", *(args.against if case.kind == "json" else ())]
         for name in names:
             _say(f"{case.name}: starting {name}")
             url = args.url if name == "dynolite" else None
@@ -93,6 +102,7 @@ def run(args: argparse.Namespace, case: Case) -> list[Figures]:
         for connections in args.connections:
             rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
             for number in range(args.rounds):
+                floors.append(floor(case))
                 for server in servers:
                     _say(f"{case.name}: {server.name}, {connections} connections, round {number + 1}")
                     rounds[server.name].append(measure(server, case, connections, args.seconds))
@@ -100,7 +110,12 @@ def run(args: argparse.Namespace, case: Case) -> list[Figures]:
     finally:
         for server in servers:
             server.stop()
-    return results
+    return [median(floors), *results]
+
+
+def _cases(args: argparse.Namespace) -> list[Case]:
+    case = case_of(args.model, args.rows, args.keras)
+    return [as_body(case, kind) for kind in args.body or ["json"]]
 
 
 def _reach(server: Running, case: Case) -> None:
@@ -116,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     results: dict[str, list[Figures]] = {}
     try:
-        for case in suite() if args.suite else [case_of(args.model, args.rows, args.keras)]:
+        for case in suite() if args.suite else _cases(args):
             results[case.name] = run(args, case)
     except DynoliteError as error:
         sys.stderr.write(f"bench: {error}\n")

@@ -13,6 +13,7 @@ import http.client
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -28,7 +29,10 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def run(url: str, body: bytes, connections: int, seconds: float) -> Load:
+_JSON = {"Content-Type": "application/json"}
+
+
+def run(url: str, body: bytes, connections: int, seconds: float, headers: Mapping[str, str] = _JSON) -> Load:
     """Post `body` on so many connections for so long; replies other than 200 and broken connections count as failed."""
     parts = urlsplit(url)
     end = time.monotonic() + seconds
@@ -40,7 +44,7 @@ def run(url: str, body: bytes, connections: int, seconds: float) -> Load:
         while time.monotonic() < end:
             began = time.monotonic()
             try:
-                connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
+                connection.request("POST", parts.path, body, headers)
                 reply = connection.getresponse()
                 reply.read()
                 if reply.status != 200:

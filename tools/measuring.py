@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -44,9 +44,10 @@ class Figures:
 def measure(server: Running, case: Case, connections: int, seconds: float) -> Figures:
     """Warm up, then count over `seconds` of load. Raises BenchError when a request fails."""
     load = _wrk if shutil.which("wrk") else loadgen.run
-    load(server.url + "/predict", case.body, connections, _WARM_SECONDS)
+    sent = case.sent
+    load(server.url + sent.path, sent.body, connections, _WARM_SECONDS, sent.headers)
     before = cpu_seconds(server.pid)
-    told = load(server.url + "/predict", case.body, connections, seconds)
+    told = load(server.url + sent.path, sent.body, connections, seconds, sent.headers)
     used = cpu_seconds(server.pid) - before
     if told.failed or not told.requests:
         raise BenchError(f"{server.name}: {told.failed} of {told.requests} requests failed")
@@ -153,13 +154,13 @@ def pss_mb(pid: int) -> float:
     return total / 1024
 
 
-def _wrk(url: str, body: bytes, connections: int, seconds: float) -> loadgen.Load:
+def _wrk(url: str, body: bytes, connections: int, seconds: float, headers: Mapping[str, str]) -> loadgen.Load:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         (Path(folder) / "body").write_bytes(body)
         script.write_text(
             f'local f = io.open("{folder}/body", "rb")\nwrk.method = "POST"\nwrk.body = f:read("*a")\n'
-            'wrk.headers["Content-Type"] = "application/json"\n'
+            + "".join(f'wrk.headers["{name}"] = "{value}"\n' for name, value in headers.items())
         )
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "60s", "--latency"]
         done = subprocess.run([*command, "-s", str(script), url], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import itertools
 import json
 import os
@@ -12,11 +13,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import requests
 
 from tests import models
 from tools import bench, bench_report, loadgen, measuring
-from tools.bench_cases import case_of
+from tools.bench_cases import as_body, case_of
 from tools.bench_servers import PEERS, BenchError, Running, check_equal, start
 from tools.measuring import Figures
 
@@ -98,6 +101,27 @@ def test_a_server_is_measured_and_unequal_answers_are_refused(
         check_equal(case, [server, Running("same", server.url, server.pid)])
         with pytest.raises(BenchError, match="answers otherwise"):
             check_equal(case, [server, Liar("liar", server.url, server.pid)])
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+def test_each_kind_of_body_is_answered() -> None:
+    """By the same server, with the numbers that JSON gives."""
+    case = case_of(models.path("cnn"), 2)
+    server = start("dynolite", case, access_log=False)
+    try:
+        want = server.predict(case.body)
+        for kind in ("npy", "v2"):
+            sent = as_body(case, kind).sent
+            reply = requests.post(server.url + sent.path, sent.body, headers=sent.headers, timeout=60)
+            assert reply.status_code == 200
+            got = (
+                np.load(io.BytesIO(reply.content))
+                if kind == "npy"
+                else np.frombuffer(reply.content[int(reply.headers["Inference-Header-Content-Length"]) :], np.float32)
+            )
+            np.testing.assert_allclose(got.ravel(), want.ravel(), rtol=1e-5)
     finally:
         server.stop()
 
