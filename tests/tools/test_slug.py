@@ -50,7 +50,7 @@ def test_the_slug_serves_within_its_budget(app: Path) -> None:
     try:
         server.wait_ready()
         asked = urllib.request.Request(server.url + "/predict", b'{"instances": [[1, 2, 3, 4]]}')
-        with urllib.request.urlopen(asked, timeout=30) as reply:
+        with urllib.request.urlopen(asked, timeout=120) as reply:
             assert len(json.load(reply)["predictions"][0]) == 3
         for path in ("/", "/metrics", "/openapi.json"):
             assert server.get(path).status_code == 200
