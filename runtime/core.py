@@ -140,7 +140,9 @@ class Service:
         self.limiter = Limiter(*settings.rate_limit, self.gate.names) if settings.rate_limit else None
         self.metrics = metrics if metrics or not settings.metrics else Metrics()
         self.access_log = logs.access_line(settings.log_format) if settings.access_log else None
-        self._bounds = Bounds(settings.max_tensor_bytes, settings.max_pixels, settings.max_json_depth)
+        self._bounds = Bounds(
+            settings.max_tensor_bytes, settings.max_pixels, settings.max_json_depth, settings.max_instances
+        )
         self._expected: dict[Model, Expected] = {}
 
     def expected(self, model: Model) -> Expected:
@@ -157,13 +159,9 @@ class Service:
         """
         request.model = model
         request.mark("decode")
-        most = self.settings.max_instances
         if model.signature.batch is not Batch.NONE:
             for array in inputs.values():
-                if array.shape[:1] > (most,):
-                    raise errors.TooLargeError(
-                        f"the request has more than {most} rows (MAX_INSTANCES): send fewer at a time"
-                    )
+                self._bounds.check_rows(len(array) if array.ndim else 0)
         return model.predict(inputs, request.deadline, request.pass_stage)
 
     def choose(self, name: str | None, request: Request) -> Model:

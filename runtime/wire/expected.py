@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from runtime.errors import TooLargeError
 from runtime.manifest import Image, Manifest
 from runtime.signature import Array, Batch, Signature, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one body may make the server allocate: bytes of arrays, pixels of all its images, depth of nesting."""
+    """What one body may make the server allocate: bytes of arrays, pixels of all its images, depth of nesting, rows."""
 
     tensor_bytes: int = 64 << 20
     pixels: int = 24_000_000
     depth: int = 32
+    rows: int = 100_000
+
+    def check_rows(self, count: int) -> None:
+        """Raise TooLargeError for more rows than may be."""
+        if count > self.rows:
+            raise TooLargeError(f"the request has more than {self.rows} rows (MAX_INSTANCES): send fewer at a time")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import RequestError
-from runtime.signature import Array, Batch, TensorSpec, all_below, convert
+from runtime.signature import Array, Batch, TensorSpec, all_below, check_inputs, convert
 from runtime.wire.expected import Decoded, Expected
 
 try:
@@ -40,7 +40,7 @@ _EXACT = 2.0**53
 # Of bodies with a longer skeleton the shape is found each time: that is quick beside all the rest, and keeps no memory.
 _FAMILIAR_BYTES = 2048
 # A parser keeps memory of thirteen times its largest body: after a larger one than this it is let go.
-_KEPT_BYTES = 2 << 20
+LARGE_BYTES = 2 << 20
 _PARSERS: list[Any] = []
 
 
@@ -54,6 +54,8 @@ def decode(body: bytes, expected: Expected) -> Decoded | None:
     if layout is None or (batch is Batch.NONE and layout[0] != "inputs"):
         return None
     form, shape = layout
+    if len(body) > LARGE_BYTES:
+        _foresee(expected, spec, form, shape)
     try:
         if len(shape) >= expected.bounds.depth:
             raise ValueError("nested too deeply")
@@ -65,6 +67,16 @@ def decode(body: bytes, expected: Expected) -> Decoded | None:
     if array.ndim == len(spec.row_shape):
         return Decoded(form, {spec.name: array[None]}, single=True)
     return None
+
+
+def _foresee(expected: Expected, spec: TensorSpec, form: str, shape: tuple[int, ...]) -> None:
+    """Raise the RequestError that a body of this shape ends in whatever its numbers are, before they take memory."""
+    if form == "features" and len(shape) == len(spec.row_shape):
+        shape = (1, *shape)
+    array = np.broadcast_to(np.zeros((), spec.client_dtype), shape)
+    check_inputs(expected.signature, {spec.name: array}, expected.bounds.tensor_bytes)
+    if expected.signature.batch is not Batch.NONE:
+        expected.bounds.check_rows(shape[0])
 
 
 def _tensor(body: bytes, form: str, shape: tuple[int, ...], spec: TensorSpec) -> Array:
@@ -129,11 +141,12 @@ def shape_of(skeleton: bytes) -> tuple[int, ...] | None:
             return None
         sizes.append(size)
         length = size * (length + 1) + 1
+    if length != len(skeleton):
+        return None
     built = b""
     for size in sizes:
-        built = b"[" + b",".join([built] * size) + b"]"
-        if len(built) > len(skeleton):
-            return None
+        # Not `join`: that takes a hundred bytes for each item.
+        built = b"[" + (size * (built + b","))[:-1] + b"]"
     return tuple(reversed(sizes)) if built == skeleton else None
 
 
@@ -141,7 +154,7 @@ def _flat(body: bytes, form: str, kind: str) -> Array:
     """Every number under the key, in order: float64 for `d`, int64 for `i`. Raises ValueError, RuntimeError."""
     parser: Any = _PARSERS.pop() if _PARSERS else Parser()
     numbers = parser.parse(body)[form].as_buffer(of_type=kind)
-    if len(body) <= _KEPT_BYTES:
+    if len(body) <= LARGE_BYTES:
         _PARSERS.append(parser)
     return np.frombuffer(numbers, np.float64 if kind == "d" else np.int64)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,11 @@ from runtime.signature import Array, Batch, TensorSpec, check_names, coerce, des
 from runtime.wire import fast_json, image
 from runtime.wire.expected import Decoded, Expected
 
-# Bytes that CPython takes for an object with a member, a list, a number and its place.
-_WEIGHTS = {b"{": 240, b"[": 64, b",": 32}
+# Bytes that CPython takes for an object with a member, a list, a number and its place, half a string.
+_WEIGHTS = {b"{": 240, b"[": 64, b",": 32, b'"': 28}
 _MOST_WEIGHT = 192 << 20
+# Reading a large body takes ten times its size, for a moment, and holds Python's lock anyway.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,13 @@ SERVING = Dialect(("instances", "inputs"), lenient=True)
 
 def decode(body: bytes, expected: Expected, dialect: Dialect = PREDICT) -> Decoded:
     """Read a predict body. Raises RequestError."""
+    if len(body) > fast_json.LARGE_BYTES:
+        with _ONE_AT_A_TIME:
+            return _decode(body, expected, dialect)
+    return _decode(body, expected, dialect)
+
+
+def _decode(body: bytes, expected: Expected, dialect: Dialect) -> Decoded:
     found = fast_json.decode(body, expected)
     return found if found and found.form in dialect.forms else decode_whole(body, expected, dialect)
 

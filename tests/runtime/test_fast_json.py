@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.errors import RequestError
+from runtime.errors import RequestError, TooLargeError
 from runtime.signature import Batch, Signature, TensorSpec
 from runtime.wire import fast_json, json_body
 from runtime.wire.expected import Decoded, Expected
@@ -190,3 +191,43 @@ def test_a_body_is_read_whether_or_not_the_quick_reader_is_there(monkeypatch: py
 def test_a_shape_is_read_off_brackets_and_commas(skeleton: bytes, shape: tuple[int, ...] | None) -> None:
     """Regular nesting has a shape, anything else has none."""
     assert fast_json.shape_of(skeleton) == shape
+
+
+@pytest.mark.parametrize(
+    "skeleton", [b"[" + b"," * 999_999 + b"]", b"[" + b"[,,,]," * 200_000 + b"[]]", b"[[" + b"a" * 1_000_000 + b"]]"]
+)
+def test_finding_a_shape_takes_no_more_than_a_few_times_the_body(skeleton: bytes) -> None:
+    """A list of a million commas is a short body: what it makes the server hold is bounded by it."""
+    tracemalloc.start()
+    try:
+        fast_json.shape_of(skeleton)
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(skeleton)
+    finally:
+        tracemalloc.stop()
+
+
+@needs_simdjson
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b'{"instances": [[' + b"1," * 2_000_000 + b"1]]}", r"shape \[2\], got \[2000001\]"),
+        (b'{"instances": [' + b"1," * 2_000_000 + b"1]}", "shape"),
+        (b'{"inputs": [' + b"[1,2]," * 500_000 + b"[1,2]]}", "MAX_INSTANCES"),
+        (b'{"features": [' + b"1," * 2_000_000 + b"1]}", r"shape \[2\], got \[2000001\]"),
+    ],
+    ids=["a long row", "no rows", "too many rows", "one long row"],
+)
+def test_a_large_body_is_refused_by_its_shape_before_its_numbers_are_read(
+    body: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading takes ten times the body's memory: not for one that cannot be answered."""
+    monkeypatch.setattr(fast_json, "Parser", lambda: pytest.fail("its numbers were read"))
+    with pytest.raises(RequestError, match=problem):
+        json_body.decode(body, model("float32", (-1, 2)))
+
+
+def test_values_that_take_much_memory_are_counted_before_they_are_read() -> None:
+    """Millions of short strings in a body of some megabytes."""
+    body = b'{"instances": [' + b'"a",' * 2_500_000 + b'"a"]}'
+    with pytest.raises(TooLargeError, match="too many values"):
+        json_body.decode(body, model("string", (-1,)))
