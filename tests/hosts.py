@@ -39,6 +39,13 @@ class Host:
         """How often a path was asked for."""
         return sum(request.path.partition("?")[0] == path for request in self.seen)
 
+    def next_fault(self, path: str) -> Fault | None:
+        """What happens to this request; two that come at once do not get the same fault."""
+        try:
+            return self.faults[path].pop(0)
+        except (KeyError, IndexError):
+            return None
+
 
 class _Handler(BaseHTTPRequestHandler):
     host: Host
@@ -47,9 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.host.seen.append(Seen(self.path, {name.lower(): value for name, value in self.headers.items()}))
         path = self.path.partition("?")[0]
         body = self.host.files.get(path)
-        waiting = self.host.faults.get(path)
-        if waiting:
-            waiting.pop(0)(self, body or b"")
+        fault = self.host.next_fault(path)
+        if fault:
+            fault(self, body or b"")
         elif self.host.key and self.headers.get("Authorization") != self.host.key:
             self.send_error(401)
         elif body is None:
@@ -90,6 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # those that come while this process stands still must not be turned away
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that go away in the middle are what this is for."""
@@ -135,6 +143,15 @@ def cut(after: int) -> Fault:
 def stall(after: int, seconds: float) -> Fault:
     """Silence after so many bytes."""
     return _begin(after, lambda handler, body: time.sleep(seconds))
+
+
+def hold(after: int, released: threading.Event) -> Fault:
+    """Silence after so many bytes until that happens, and no more bytes then."""
+
+    def rest(_handler: _Handler, _body: bytes) -> None:
+        released.wait()
+
+    return _begin(after, rest)
 
 
 def drip(size: int, pause: float) -> Fault:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from tests import published
 from tests.hosts import Host
-from tests.server.conftest import Server
+from tests.server.conftest import PATIENCE, Server
 
 INDEX = "/digits/index.json"
 ROW = [[1.0, 2.0, 3.0, 4.0]]
@@ -24,15 +23,9 @@ def health(server: Server) -> dict[str, Any]:
     return told
 
 
-def wait_until(server: Server, holds: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
-    """Wait until /health says so, at ten askings in a row: each worker is asked."""
-    deadline = time.monotonic() + seconds
-    in_a_row = 0
-    while in_a_row < 10:
-        told = health(server)
-        in_a_row = in_a_row + 1 if holds(told) else 0
-        assert time.monotonic() < deadline, f"{told}\n{server.log}"
-        time.sleep(0 if in_a_row else 0.1)
+def wait_until(server: Server, holds: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
+    """Wait until each worker's /health says so, and those that were replaced are gone."""
+    told: dict[str, Any] = server.wait_for(lambda reply: holds(reply.json()), seconds).json()
     return told
 
 

@@ -20,7 +20,7 @@ import pytest
 from runtime import artifact
 from runtime.core import STATUS
 from runtime.manifest import Image
-from tests.server.conftest import ROOT, Server, Start
+from tests.server.conftest import PATIENCE, ROOT, Server, Start
 
 PAGE = (ROOT / "docs" / "http-api.md").read_text("utf-8")
 # Each example, with the output behind it if the next fence holds one.
@@ -63,7 +63,7 @@ def test_examples_run_and_print_what_they_say(
         "localhost:8000", server.url.removeprefix("http://")
     )
     done = subprocess.run(
-        command(kind, code), cwd=folder, capture_output=True, text=True, check=False, timeout=60, input=""
+        command(kind, code), cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE, input=""
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip() or "np.save" in code

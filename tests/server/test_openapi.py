@@ -15,7 +15,7 @@ from runtime import model, openapi
 from runtime.models import Models
 from runtime.settings import from_env
 from tests import models
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
 
 FUZZER = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
 KEY = "web-key-0123456789"
@@ -81,7 +81,8 @@ def test_a_fuzzer_finds_nothing(name: str, worker: str, start: Start, tmp_path: 
     """schemathesis: valid bodies are taken, invalid ones refused, every reply is one that the document has."""
     server = start(models.path(name), WORKER_CLASS=worker, API_KEYS=f"web:{KEY}")
     options = ["--header", f"Authorization: Bearer {KEY}", "--max-examples", "12", "--seed", "1", "--no-color"]
+    options += ["--request-timeout", f"{PATIENCE:g}", "--suppress-health-check", "too_slow"]
     command = [str(FUZZER), "run", f"{server.url}/openapi.json", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
     assert "No issues found" in done.stdout

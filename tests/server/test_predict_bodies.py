@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from runtime import artifact, model
 from runtime.manifest import Flatbuffer, Image, Manifest, Tensor
 from tests import models
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -214,7 +214,7 @@ def test_curl_asks_what_the_picture_shows(photos: Server, tmp_path: Path) -> Non
         ["--data-binary", f"@{path}"],
     ):
         done = subprocess.run(
-            [curl, "-sS", f"{photos.url}/predict?top_k=3", *options], capture_output=True, check=True, timeout=30
+            [curl, "-sS", f"{photos.url}/predict?top_k=3", *options], capture_output=True, check=True, timeout=PATIENCE
         )
         for told in json.loads(done.stdout)["predictions"]:
             assert [item["label"] for item in told] == [LABELS[index] for index in np.argsort(-scores)[:3]]

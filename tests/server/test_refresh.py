@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,7 @@ import requests
 from runtime import interpreter
 from tests import hosts, models, published
 from tests.hosts import Host
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
 from tests.server.rolling import ADMIN, INDEX, ROW, health, publish, serves, wait_until
 
 # Servers are started and stopped all the time.
@@ -38,7 +36,7 @@ def test_a_new_version_comes_and_a_rollback_goes_the_same_road(
         reply = server.post("/predict", json={"instances": ROW})
         assert f"version={version}" in reply.headers["X-Model"]
     before = len(host.seen)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while len(host.seen) < before + 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -69,24 +67,24 @@ def bad_versions(versions: dict[str, bytes]) -> dict[str, tuple[dict[str, bytes]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["crashes", "self-test", "web page", "no file", "format", "html index", "no channel"])
 def test_whatever_is_wrong_with_the_new_version_the_old_one_goes_on(
-    start: Start, host: Host, versions: dict[str, bytes]
+    start: Start, host: Host, versions: dict[str, bytes], name: str
 ) -> None:
     """/health tells what is wanted, what is served, and why; once mended, the note is gone."""
     publish(host, versions, latest="1.0.0")
     server = start(
         host.url + INDEX, MODEL_REFRESH_SECONDS="0.3", WEB_CONCURRENCY="2", ADMIN_KEY="admin:0123456789abcdef"
     )
-    for name, (files, why) in bad_versions(versions).items():
-        host.files.clear()
-        host.files |= files
-        server.post("/admin/refresh", headers=ADMIN)
-        told = wait_until(server, lambda told, why=why: why in told.get("note", ""))  # type: ignore[misc]
-        assert (told["status"], told["version"]) == ("ok", "1.0.0"), name
-        assert told.get("wanted") == ("2.0.0" if "2.0.0" in str(files) else None), name
-        publish(host, versions, latest="1.0.0")
-        server.post("/admin/refresh", headers=ADMIN)
-        wait_until(server, lambda told: "note" not in told and "wanted" not in told)
+    files, why = bad_versions(versions)[name]
+    host.files = dict(files)  # at once: whoever looks now finds the old ones or these
+    assert server.post("/admin/refresh", headers=ADMIN).status_code == 202
+    told = wait_until(server, lambda told: why in told.get("note", ""))
+    assert (told["status"], told["version"]) == ("ok", "1.0.0")
+    assert told.get("wanted") == ("2.0.0" if "2.0.0" in str(files) else None)
+    publish(host, versions, latest="1.0.0")
+    assert server.post("/admin/refresh", headers=ADMIN).status_code == 202
+    wait_until(server, lambda told: "note" not in told and "wanted" not in told)
 
 
 @pytest.mark.slow
@@ -100,13 +98,13 @@ def test_a_version_that_hangs_or_eats_memory_is_contained(
     server = start(
         host.url + INDEX,
         MODEL_REFRESH_SECONDS="0.5",
-        TRIAL_SECONDS="3",
+        TRIAL_SECONDS="20",  # the good version's own trial must keep to it too, on any machine
         MODEL_HOOKS=str(hooks),
         ADMIN_KEY="admin:0123456789abcdef",
     )
     hooks.write_text("import time\ntime.sleep(600)\n")
     publish(host, versions, latest="1.1.0")
-    told = wait_until(server, lambda told: "trial was ended after 3 s" in told.get("note", ""))
+    told = wait_until(server, lambda told: "trial was ended after 20 s" in told.get("note", ""))
     assert (told["version"], told["wanted"]) == ("1.0.0", "1.1.0")
     hooks.write_text(f"eaten = bytearray({os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')})\n")
     server.post("/admin/refresh", headers=ADMIN)
@@ -139,23 +137,25 @@ def test_killing_what_fetches_or_watches_changes_nothing(start: Start, host: Hos
     publish(host, versions, latest="1.0.0")
     server = start(host.url + INDEX, MODEL_REFRESH_SECONDS="0.5", WEB_CONCURRENCY="2")
     artifact = f"/digits/{published.url('1.1.0', versions['1.1.0'])}"
-    host.faults[artifact] = [hosts.stall(100, 600)] * 2
+    host.faults[artifact] = [hosts.stall(100, 600)] * 1000
     publish(host, versions, latest="1.1.0")
-    for number in (1, 2):
-        fetching = wait_for_child(server, "runtime.obtain", lambda number=number: host.count(artifact) == number)  # type: ignore[misc]
-        os.kill(fetching if number == 1 else parent(fetching), signal.SIGKILL)
+    for victim in (int, parent):
+        before = host.count(artifact)
+        fetching = wait_for_child(server, "runtime.obtain", lambda before=before: host.count(artifact) > before)  # type: ignore[misc]
+        os.kill(victim(fetching), signal.SIGKILL)
         wait_until_gone(fetching)
         assert server.post("/predict", json={"instances": ROW}).status_code == 200
-    told = wait_until(server, serves("1.1.0"), 60)
+    host.faults.clear()
+    told = wait_until(server, serves("1.1.0"))
     assert "note" not in told
 
 
-def wait_for_child(server: Server, word: str, holds: Callable[[], bool], seconds: float = 30) -> int:
-    """The process below this server whose command line holds the word, once `holds` does."""
-    deadline = time.monotonic() + seconds
+def wait_for_child(server: Server, word: str, holds: Callable[[], bool]) -> int:
+    """The process below this server whose command line holds the word, when `holds` does."""
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found = [pid for pid in family(server.pid) if word in command_line(pid)]
-        if found and holds():
+        # In this order: one that is found first may end before `holds` does.
+        if holds() and (found := [pid for pid in family(server.pid) if word in command_line(pid)]):
             return found[0]
         time.sleep(0.05)
     raise AssertionError(f"no {word} below {server.pid}\n{server.log}")
@@ -188,8 +188,8 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def wait_until_gone(pid: int, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE
     while command_line(pid):
         assert time.monotonic() < deadline, f"{pid} still runs"
         time.sleep(0.05)
@@ -200,10 +200,10 @@ def test_a_worker_that_is_killed_is_replaced(start: Start, host: Host, versions:
     """SIGKILL to every worker in turn; the next request is answered, with the same version."""
     publish(host, versions, latest="1.1.0")
     server = start(host.url + INDEX, MODEL_REFRESH_SECONDS="1", WEB_CONCURRENCY="2")
-    for worker in [pid for pid in family(server.pid) if parent(pid) == server.pid]:
+    for worker in server.children():
         os.kill(worker, signal.SIGKILL)
         wait_until_gone(worker)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 reply = server.post("/predict", json={"instances": ROW})
@@ -215,10 +215,7 @@ def test_a_worker_that_is_killed_is_replaced(start: Start, host: Host, versions:
 
 def test_the_folder_of_a_server_that_was_killed_is_cleared(start: Start, tmp_path: Path) -> None:
     """The next server takes it away, and its own at its end."""
-    gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
-    left = tmp_path / f"dynolite-run-{gone.stdout.strip()}-abc"
+    left = tmp_path / f"dynolite-run-{2**22 + 1}-abc"  # a process id beyond all that a system gives
     left.mkdir()
     server = start(models.path("packed"), TMPDIR=str(tmp_path))
     assert not left.exists()

@@ -11,7 +11,7 @@ import pytest
 from runtime.errors import SettingError
 from runtime.settings import from_env
 from tests import models
-from tests.server.conftest import ROOT
+from tests.server.conftest import PATIENCE, ROOT
 
 
 def gunicorn(**environ: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +20,13 @@ def gunicorn(**environ: str) -> subprocess.CompletedProcess[str]:
     settings = {"HOST": "127.0.0.1", "PORT": "0", "WEB_CONCURRENCY": "1", "MODEL_URL": str(models.path("mlp"))}
     command = [sys.executable, "-m", "gunicorn", "runtime.wsgi:app"]
     return subprocess.run(
-        command, cwd=ROOT, env=basics | settings | environ, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=ROOT,
+        env=basics | settings | environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

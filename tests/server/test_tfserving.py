@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import requests
 
 from runtime import model
 from tests import models
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
 
 ROW = [0.1, 0.2, 0.3, 0.4]
 
@@ -132,7 +131,7 @@ def test_errors_have_tensorflow_servings_words_and_codes(
     method: str, path: str, status: int, error: str, mlp: Server
 ) -> None:
     """{"error": "..."} and the status that its clients know."""
-    reply = requests.request(method, mlp.url + path, data=json.dumps({"instances": [ROW]}), timeout=30)
+    reply = mlp.request(method, path, data=json.dumps({"instances": [ROW]}))
     assert reply.status_code == status, reply.text
     assert list(reply.json()) == ["error"]
     assert error in reply.json()["error"]
@@ -194,10 +193,10 @@ def test_ovmsclient_asks_status_metadata_and_predictions(mlp: Server) -> None:
     """OpenVINO's client of TensorFlow Serving's REST API, unchanged."""
     ovmsclient = pytest.importorskip("ovmsclient", reason="it is in requirements-dev.txt only")
     client = ovmsclient.make_http_client(mlp.url.removeprefix("http://"))
-    assert client.get_model_status("mlp")[1]["state"] == "AVAILABLE"
-    assert client.get_model_metadata("mlp")["model_spec"]["name"] == "mlp"
+    assert client.get_model_status("mlp", timeout=PATIENCE)[1]["state"] == "AVAILABLE"
+    assert client.get_model_metadata("mlp", timeout=PATIENCE)["model_spec"]["name"] == "mlp"
     array = np.array([ROW, ROW], np.float32)
-    got = client.predict({"features": array}, "mlp")
+    got = client.predict({"features": array}, "mlp", timeout=PATIENCE)
     assert close(got, want("mlp", {"features": [ROW, ROW]})["probabilities"])
     with pytest.raises(importlib.import_module("ovmsclient.tfs_compat.base.errors").ModelNotFoundError):
-        client.predict({"features": array}, "other")
+        client.predict({"features": array}, "other", timeout=PATIENCE)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime import model
 from tests import models
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -59,7 +59,8 @@ def connect(serve: Callable[[str], Server]) -> Iterator[Callable[[str], Client]]
     clients: list[Client] = []
 
     def begin(name: str) -> Client:
-        clients.append(triton.InferenceServerClient(serve(name).url.removeprefix("http://")))
+        url = serve(name).url.removeprefix("http://")
+        clients.append(triton.InferenceServerClient(url, connection_timeout=PATIENCE, network_timeout=PATIENCE))
         return clients[-1]
 
     yield begin
@@ -218,7 +219,7 @@ def test_many_at_once_each_with_its_own_answer(serve: Callable[[str], Server]) -
     runner = model.load(models.path(name))
 
     async def ask() -> None:
-        async with aio.InferenceServerClient(url) as client:
+        async with aio.InferenceServerClient(url, conn_timeout=PATIENCE) as client:
             assert await client.is_server_ready()
             turns = asyncio.Semaphore(16)
             await asyncio.gather(*(in_turn(turns, client, seed) for seed in range(100)))
