@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import socket
-import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import requests
 
 from tests import models
 from tests.server.conftest import Server, Start
+from tests.server.raw import connect
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -62,7 +59,7 @@ def bearer(key: str) -> dict[str, str]:
 def test_without_a_key_it_is_401(closed: Server, method: str, path: str) -> None:
     """Everything that tells of the model or asks it, with the header that says how to get in."""
     for headers in ({}, bearer("wrong-key-0123456789")):
-        reply = requests.request(method, closed.url + path, json=ROW, headers=headers, timeout=10)
+        reply = closed.request(method, path, json=ROW, headers=headers)
         assert reply.status_code == 401, path
         assert reply.headers["WWW-Authenticate"].startswith('Bearer realm="dynolite"')
         assert ("invalid_token" in reply.headers["WWW-Authenticate"]) == bool(headers)
@@ -71,10 +68,9 @@ def test_without_a_key_it_is_401(closed: Server, method: str, path: str) -> None
 
 def test_who_has_no_key_need_not_send_a_body(closed: Server) -> None:
     """The 401 comes before the body is read: no one fills the memory without a key."""
-    address = urlsplit(closed.url)
-    with socket.create_connection((address.hostname, address.port), timeout=5) as client:
-        client.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 12000000\r\n\r\n{")
-        assert b" 401 " in client.recv(200).splitlines()[0]
+    begun = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 12000000\r\n\r\n{"
+    with connect(closed, begun) as client, client.makefile("rb") as stream:
+        assert b" 401 " in stream.readline()
     assert closed.post("/predict", data=b" " * 3_000_000, headers=bearer("wrong-key-0123456789")).status_code == 401
 
 
@@ -82,7 +78,9 @@ def test_who_has_no_key_need_not_send_a_body(closed: Server) -> None:
 def test_each_key_opens(closed: Server, headers: dict[str, str]) -> None:
     """Plain and hashed, by either header; the log names the key and never shows it."""
     assert closed.post("/predict", json=ROW, headers=headers).status_code == 200
-    assert closed.get("/metrics", headers=headers).status_code == 200
+    last = closed.get("/metrics", headers=headers)
+    assert last.status_code == 200
+    closed.line(last.headers["X-Request-Id"])
     assert not any(key in closed.log for key in (WEB, PHONE, ADMIN))
 
 
@@ -91,7 +89,7 @@ def test_two_clients_are_told_apart_in_the_log(closed: Server) -> None:
     for name, key in (("web", WEB), ("phone", PHONE)):
         reply = closed.post("/predict", json=ROW, headers=bearer(key) | {"X-Request-Id": f"who-{name}"})
         assert reply.status_code == 200
-        line = wait_for(closed, f"request=who-{name}")
+        line = closed.line(f"request=who-{name}")
         assert f"key={name}" in line
 
 
@@ -105,7 +103,7 @@ def test_health_is_open_and_small(closed: Server) -> None:
     """Monitors need no key; versions of software, digests and reasons are for those who have one."""
     for path in ("/health", "/health/live", "/v2/health/live", "/v2/health/ready"):
         assert closed.get(path).status_code == 200
-        assert requests.head(closed.url + path, timeout=10).status_code == 200
+        assert closed.request("HEAD", path).status_code == 200
     assert set(closed.get("/health").json()) <= {"status", "ready", "model", "version"}
     assert {"sha256", "interpreter", "server"} <= set(closed.get("/health", headers=bearer(WEB)).json())
 
@@ -113,7 +111,7 @@ def test_health_is_open_and_small(closed: Server) -> None:
 def test_a_page_of_the_list_may_ask(closed: Server) -> None:
     """A browser's preflight goes without a key; the reply itself names the origin."""
     asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-    preflight = requests.options(closed.url + "/predict", headers=asked, timeout=10)
+    preflight = closed.request("OPTIONS", "/predict", headers=asked)
     assert preflight.status_code == 204
     assert preflight.headers["Access-Control-Allow-Origin"] == PAGE
     assert "authorization" in preflight.headers["Access-Control-Allow-Headers"].lower()
@@ -128,7 +126,7 @@ def test_no_other_page_may(closed: Server) -> None:
     """An origin that is not in the list gets no permission, whatever it asks."""
     for method in ("OPTIONS", "POST"):
         asked = bearer(WEB) | {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-        reply = requests.request(method, closed.url + "/predict", json=ROW, headers=asked, timeout=10)
+        reply = closed.request(method, "/predict", json=ROW, headers=asked)
         assert "Access-Control-Allow-Origin" not in reply.headers
         assert "Origin" in reply.headers["Vary"]
 
@@ -159,7 +157,7 @@ def test_the_log_is_json_when_asked_for(open_server: Server) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = {"X-Request-Id": "in-json", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
     open_server.post("/predict?secret=query-text", json=ROW, headers=headers)
-    line = json.loads(wait_for(open_server, '"in-json"'))
+    line = json.loads(open_server.line('"in-json"'))
     assert (line["path"], line["status"], line["model"], line["version"]) == ("/predict", 200, "packed", "1.2.3")
     assert line["trace"] == trace
     assert {"decode", "queue", "invoke", "encode", "ms", "in", "out", "pid"} <= set(line)
@@ -171,8 +169,8 @@ def test_the_log_is_json_when_asked_for(open_server: Server) -> None:
 
 def test_a_path_cannot_forge_a_line(closed: Server) -> None:
     """Line breaks, quotes and escapes in a path stay inside their quotes."""
-    requests.get(closed.url + "/x%0alevel=info%20forged=1%22%1b[31m", timeout=10)
-    line = wait_for(closed, "forged")
+    closed.get("/x%0alevel=info%20forged=1%22%1b[31m")
+    line = closed.line("forged")
     assert r"\n" in line
     assert "\x1b" not in line
 
@@ -181,8 +179,8 @@ def test_metrics_are_those_of_all_workers(open_server: Server) -> None:
     """However the requests fell to the workers, any of them tells the sum; failures by kind."""
     before = counts(open_server)
     for _ in range(30):
-        requests.post(open_server.url + "/predict", json=ROW, timeout=10)
-    requests.post(open_server.url + "/predict", data="nothing", timeout=10)
+        open_server.post("/predict", json=ROW)
+    open_server.post("/predict", data="nothing")
     for _ in range(4):
         now = counts(open_server)
         assert now['dynolite_requests_total{route="/predict",status="200"}'] - before.get(
@@ -197,11 +195,8 @@ def test_metrics_are_those_of_all_workers(open_server: Server) -> None:
 
 
 def test_the_memory_of_every_worker_is_told(open_server: Server) -> None:
-    """The second worker may still be starting when the first answers."""
+    """By its slot; each has answered once before the first test asks."""
     wanted = {f'dynolite_memory_bytes{{kind="pss",process="worker-{slot}"}}' for slot in (0, 1)}
-    deadline = time.monotonic() + 10
-    while not wanted <= set(counts(open_server)) and time.monotonic() < deadline:
-        time.sleep(0.1)
     assert wanted <= set(counts(open_server))
 
 
@@ -210,11 +205,12 @@ def test_each_request_is_told_once(start: Start, lane: str) -> None:
     """Also where the platform forces gunicorn's own access log on, as Heroku does."""
     server = start(models.path("packed"), GUNICORN_CMD_ARGS="--access-logfile -", WORKER_CLASS=lane)
     server.post("/predict", json=ROW, headers={"X-Request-Id": "only-once"})
-    wait_for(server, "request=only-once")
     quiet = start(models.path("packed"), ACCESS_LOG="off", WORKER_CLASS=lane)
     quiet.post("/predict", json=ROW, headers={"X-Request-Id": "never"})
-    time.sleep(0.2)
-    assert len([line for line in server.lines if "/predict" in line]) == 1
+    server.stop()  # whatever it had to say is read
+    quiet.stop()
+    (line,) = [line for line in server.lines if "/predict" in line]
+    assert "request=only-once" in line
     assert not [line for line in quiet.lines if "/predict" in line]
 
 
@@ -223,17 +219,6 @@ def test_counting_can_be_switched_off(start: Start) -> None:
     server = start(models.path("packed"), METRICS="off")
     assert server.post("/predict", json=ROW).status_code == 200
     assert server.get("/metrics").status_code == 404
-
-
-def wait_for(server: Server, text: str) -> str:
-    """The line of the log that holds this text."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        found = [line for line in server.lines if text in line]
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError(f"{text!r} is not in the log:\n{server.log}")
 
 
 def counts(server: Server) -> dict[str, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests import models
 from tests.server.conftest import Server, Start
+from tests.server.raw import connect, read_reply
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -21,22 +21,16 @@ def fast(start_shared: Start) -> Server:
     return start_shared(models.path("mlp"), WORKER_CLASS="fast")
 
 
-def connect(server: Server, data: bytes) -> socket.socket:
-    host, _, port = server.url.removeprefix("http://").partition(":")
-    connection = socket.create_connection((host, int(port)), timeout=30)
-    connection.sendall(data)
-    return connection
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\nHo"], ids=["nothing", "half a header"])
 def test_a_connection_without_a_request_is_closed(fast: Server, data: bytes) -> None:
     """Idle connections do not use up the places of those who ask; one that has asked stays open."""
-    with connect(fast, data) as silent, connect(fast, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") as asked:
-        assert asked.recv(4096).startswith(b"HTTP/1.1 200")
+    get = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(fast, data) as silent, connect(fast, get) as asked, asked.makefile("rb") as stream:
+        assert read_reply(stream)[0] == 200
         assert silent.recv(100) == b""
-        asked.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert asked.recv(4096).startswith(b"HTTP/1.1 200")
+        asked.sendall(get)
+        assert read_reply(stream)[0] == 200
 
 
 def test_a_length_of_thousands_of_digits_is_400(fast: Server) -> None:

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import ast
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests import models
 from tests.server.conftest import Server, Start
+from tests.server.raw import connect
 
 FILES = sorted((Path(__file__).parent / "requests").glob("*.txt"))
 
@@ -70,15 +69,13 @@ def serve(start_shared: Start, request: pytest.FixtureRequest) -> Callable[[str]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_hostile_request_is_answered_as_its_file_says(path: Path, serve: Callable[[str], Server]) -> None:
-    """The status and the words in time; the same worker answers /health afterwards."""
+    """The status and the words; the same worker answers /health afterwards."""
     hostile = read(path)
     server = serve(hostile.model)
     head = [f"{hostile.line} HTTP/1.1", "Host: x", f"Content-Length: {len(hostile.body)}", "Connection: close"]
-    parts = urlsplit(server.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
-        connection.sendall("\r\n".join([*head, *hostile.headers, "", ""]).encode() + hostile.body)
-        with connection.makefile("rb") as stream:
-            reply = stream.read()
+    raw = "\r\n".join([*head, *hostile.headers, "", ""]).encode() + hostile.body
+    with connect(server, raw) as connection, connection.makefile("rb") as stream:
+        reply = stream.read()
     status, body = int(reply.split(b" ", 2)[1]), reply.partition(b"\r\n\r\n")[2].decode()
     assert status == hostile.status, body[:500]
     assert re.search(hostile.told, body), body[:500]

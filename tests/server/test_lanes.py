@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from tests import models
-from tests.server.conftest import Server, Start
+from tests.server.conftest import PATIENCE, Server, Start
+from tests.server.held import Held
+from tests.server.load import under_load
+from tests.server.raw import ask, connect, post, read_reply
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -40,41 +40,9 @@ class Lanes:
 
 @pytest.fixture(scope="module")
 def lanes(start_shared: Start) -> Lanes:
-    """One worker each, small limits, short times."""
-    options = {"MAX_BODY_BYTES": "100000", "BODY_SECONDS": "2", "CORS_ORIGINS": "https://page.example"}
+    """One worker each, small limits."""
+    options = {"MAX_BODY_BYTES": "100000", "CORS_ORIGINS": "https://page.example"}
     return Lanes(*(start_shared(models.path("mlp"), WORKER_CLASS=worker, **options) for worker in ("threads", "fast")))
-
-
-def connect(server: Server) -> socket.socket:
-    """A connection to the server."""
-    parts = urlsplit(server.url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=20)
-
-
-def read_reply(stream: IO[bytes], *, head: bool = False) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers by lower-case name, and body of the next reply on a connection's file."""
-    line = stream.readline()
-    if not line:
-        raise EOFError
-    status = int(line.split()[1])
-    headers: dict[str, str] = {}
-    while (line := stream.readline().strip()) != b"":
-        name, _, value = line.partition(b":")
-        headers[name.decode().lower()] = value.strip().decode()
-    size = 0 if head or status in (100, 204) else int(headers.get("content-length", 0))
-    return status, headers, stream.read(size)
-
-
-def ask(server: Server, raw: bytes, *, head: bool = False) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes, read one reply."""
-    with connect(server) as client, client.makefile("rb") as stream:
-        client.sendall(raw)
-        return read_reply(stream, head=head)
-
-
-def post(body: bytes, path: str = "/predict", *, extra: str = "") -> bytes:
-    """A plain request."""
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body
 
 
 def chunked(body: bytes, *, size: int = 7) -> bytes:
@@ -239,19 +207,22 @@ def test_an_expected_continue_comes(lanes: Lanes) -> None:
         assert read_reply(stream)[0] == 413
 
 
-def test_a_body_that_does_not_come_is_a_408_and_holds_nobody_up(lanes: Lanes) -> None:
-    """Twenty clients that send half a body: /health answers meanwhile, and each is told in the end."""
-    for server in lanes:
-        with connect(server) as first:
-            first.sendall(post(GOOD)[:-5])
-            others = [connect(server) for _ in range(20)] if server is lanes.fast else []
-            for other in others:
-                other.sendall(post(GOOD)[:-5])
-            assert server.get("/health").status_code == 200
-            for client in (first, *others):
-                with client.makefile("rb") as stream:
-                    assert read_reply(stream)[0] == 408
-                client.close()
+@pytest.mark.parametrize("worker", ["threads", "fast"])
+def test_a_body_that_does_not_come_is_a_408(worker: str, start: Start) -> None:
+    """Each client that sends half a body is told in the end."""
+    server = start(models.path("mlp"), WORKER_CLASS=worker, BODY_SECONDS="2")
+    with connect(server, post(GOOD)[:-5]) as client, client.makefile("rb") as stream:
+        assert read_reply(stream)[0] == 408
+
+
+@pytest.mark.parametrize(("worker", "clients"), [("threads", 1), ("fast", 20)])
+def test_a_body_that_does_not_come_holds_nobody_up(worker: str, clients: int, start: Start) -> None:
+    """Half bodies are waited for longer than anybody here waits for the answer of /health."""
+    server = start(models.path("mlp"), WORKER_CLASS=worker, BODY_SECONDS="3600")
+    begun = [connect(server, post(GOOD)[:-5]) for _ in range(clients)]
+    assert server.get("/health").status_code == 200
+    for client in begun:
+        client.close()
 
 
 def test_a_client_that_leaves_does_no_harm(lanes: Lanes) -> None:
@@ -266,45 +237,22 @@ def test_a_client_that_leaves_does_no_harm(lanes: Lanes) -> None:
         assert "Traceback" not in server.log
 
 
-_HELD = """
-import time
-from pathlib import Path
-
-FOLDER = Path({folder!r})
-
-
-def before(inputs):
-    until = time.monotonic() + 10
-    while (FOLDER / "hold").exists():
-        (FOLDER / "entered").touch()
-        if time.monotonic() > until:
-            raise TimeoutError("nobody let it go on")
-        time.sleep(0.01)
-    return inputs
-"""
-
-
 def test_health_answers_while_long_predictions_run(start: Start, tmp_path: Path) -> None:
     """A prediction that takes its time, and those behind it, keep to their threads: /health is answered meanwhile.
 
     The prediction goes on only after /health has answered. In the event loop it would wait in vain, and fail.
     """
-    hooks = tmp_path / "hooks.py"
-    hooks.write_text(_HELD.format(folder=str(tmp_path)))
-    server = start(models.path("mlp"), WORKER_CLASS="fast", WEB_THREADS="1", MODEL_HOOKS=str(hooks))
-    hold = tmp_path / "hold"
-    hold.touch()
+    held = Held(tmp_path)
+    server = start(models.path("mlp"), WORKER_CLASS="fast", WEB_THREADS="1", MODEL_HOOKS=str(held.hooks))
+    held.hold()
     with ThreadPoolExecutor(4) as clients:
         replies = [clients.submit(server.post, "/predict", data=GOOD) for _ in range(4)]
         try:
-            deadline = time.monotonic() + 20
-            while not (tmp_path / "entered").exists():
-                assert time.monotonic() < deadline, server.log
-                time.sleep(0.01)
+            held.wait()
             for _ in range(5):
                 assert server.get("/health").status_code == 200
         finally:
-            hold.unlink()
+            held.release()
         assert [reply.result().status_code for reply in replies] == [200] * 4, server.log
 
 
@@ -312,62 +260,48 @@ def test_health_answers_while_long_predictions_run(start: Start, tmp_path: Path)
 @pytest.mark.parametrize("worker", ["threads", "fast"])
 def test_a_roll_under_load_loses_no_request(worker: str, start: Start) -> None:
     """SIGHUP again and again while clients ask on kept connections: every request is answered, 200 each."""
-    server = start(models.path("mlp"), WORKER_CLASS=worker, WEB_CONCURRENCY="2")
-    stop = threading.Event()
-    problems: list[str] = []
-    counts: list[int] = []
+    server = start(models.path("mlp"), WORKER_CLASS=worker, WEB_CONCURRENCY="2", GRACEFUL_SECONDS="60")
+    with under_load(server, GOOD, answered) as load:
+        for booted in (4, 6, 8):
+            load.wait_more(20)
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + PATIENCE
+            while sum("Booting worker" in line for line in server.lines) < booted:
+                assert time.monotonic() < deadline, server.log[-5000:]
+                time.sleep(0.1)
+        server.wait_ready()  # nothing is left of the old ones
+        load.wait_more(20)
+    assert load.wrong == []
 
-    def client() -> None:
-        count = 0
-        with requests.Session() as session:
-            while not stop.is_set():
-                try:
-                    reply = session.post(server.url + "/predict", data=GOOD, timeout=20)
-                    if reply.status_code != 200:
-                        problems.append(f"{reply.status_code} {reply.text}")
-                except requests.RequestException as error:
-                    problems.append(repr(error))
-                count += 1
-        counts.append(count)
 
-    clients = [threading.Thread(target=client) for _ in range(4)]
-    for thread in clients:
-        thread.start()
-    for _ in range(3):
-        time.sleep(1)
-        server.process.send_signal(signal.SIGHUP)
-    time.sleep(3)
-    stop.set()
-    for thread in clients:
-        thread.join()
-    assert not problems
-    assert min(counts) > 20
+def answered(reply: requests.Response) -> str:
+    assert reply.status_code == 200, f"{reply.status_code} {reply.text}"
+    return "200"
 
 
 @pytest.mark.parametrize("worker", ["threads", "fast"])
 def test_a_stop_lets_a_request_under_way_finish(worker: str, start: Start) -> None:
     """SIGTERM while a body is still coming: the reply is 200, and the server ends with code 0."""
-    server = start(models.path("mlp"), WORKER_CLASS=worker)
-    raw = post(GOOD)
+    server = start(models.path("mlp"), WORKER_CLASS=worker, GRACEFUL_SECONDS="100")
     with connect(server) as client, client.makefile("rb") as stream:
-        client.sendall(raw[:-5])
-        time.sleep(0.3)
+        client.sendall(post(GOOD, extra="Expect: 100-continue\r\n")[: -len(GOOD)])
+        assert read_reply(stream)[0] == 100  # so the body is being waited for
+        client.sendall(GOOD[:-5])
         server.process.terminate()
-        time.sleep(0.5)
-        client.sendall(raw[-5:])
+        server.line("Handling signal: term")
+        time.sleep(0.5)  # as a rule the worker has been told by then
+        client.sendall(GOOD[-5:])
         assert read_reply(stream)[0] == 200
     assert server.stop() == 0
 
 
 def test_idle_connections_are_closed_with_the_keep_alive_time(start: Start) -> None:
     """Whether a request ever came on it or not; one that is used stays."""
-    server = start(models.path("mlp"), WORKER_CLASS="fast", KEEPALIVE_SECONDS="1")
+    server = start(models.path("mlp"), WORKER_CLASS="fast", KEEPALIVE_SECONDS="10")
     with connect(server) as silent, connect(server) as used, used.makefile("rb") as stream:
-        for _ in range(4):
+        for _ in range(12):  # longer than that in all, and far shorter than that between two
             used.sendall(post(GOOD))
             assert read_reply(stream)[0] == 200
-            time.sleep(0.5)
-        silent.settimeout(5)
+            time.sleep(1)
         assert silent.recv(1) == b""
-        used.settimeout(5)
         assert stream.read(1) == b""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import threading
+import io
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import requests
 
 from runtime import model
 from tests import models
-from tests.server.conftest import Server, Start
-from tests.server.test_access import wait_for
+from tests.server.conftest import PATIENCE, Start
+from tests.server.held import Held
+from tests.server.raw import connect, post
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_each_key_has_a_rate_of_its_own(start: Start, lane: str) -> None:
     codes = [server.post("/predict", json=ROW, headers=web).status_code for _ in range(5)]
     assert codes == [200, 200, 200, 429, 429]
     refused = server.post("/predict", json=ROW, headers=web)
-    assert 1100 < int(refused.headers["Retry-After"]) <= 1200
+    assert 600 < int(refused.headers["Retry-After"]) <= 1200
     assert "RATE_LIMIT" in refused.json()["error"]
     assert server.post("/predict", json=ROW, headers=phone).status_code == 200
     assert server.get("/health").status_code == 200
@@ -54,10 +54,10 @@ def test_without_keys_each_address_has_its_rate(start: Start, lane: str) -> None
 @both
 def test_a_request_that_waited_too_long_is_not_begun(start: Start, lane: str) -> None:
     """By the router's own clock, where a proxy is trusted: on a dyno by itself, elsewhere when told."""
-    old = {"X-Request-Start": str(int((time.time() - 60) * 1000))}
-    fresh = {"X-Request-Start": str(int(time.time() * 1000))}
+    old = {"X-Request-Start": str(int((time.time() - 300) * 1000))}
     dyno = start(models.path("mlp"), DYNO="web.1", WORKER_CLASS=lane)
     assert dyno.post("/predict", json=ROW, headers=old).status_code == 504
+    fresh = {"X-Request-Start": str(int(time.time() * 1000))}
     assert dyno.post("/predict", json=ROW, headers=fresh).status_code == 200
     assert dyno.post("/predict", json=ROW, headers={"X-Request-Start": "nonsense"}).status_code == 200
     elsewhere = start(models.path("mlp"), WORKER_CLASS=lane)
@@ -66,52 +66,58 @@ def test_a_request_that_waited_too_long_is_not_begun(start: Start, lane: str) ->
 
 @both
 def test_what_cannot_be_answered_in_time_is_504(start: Start, lane: str) -> None:
-    """More rows than the deadline allows: it is ended between two runs, and the next request is answered."""
-    server = start(models.path("cnn"), REQUEST_SECONDS="0.3", WORKER_CLASS=lane, MAX_BODY_BYTES="64M")
-    body = b'{"instances":[' + b",".join([image()] * 6000) + b"]}"
-    refused = server.post("/predict", data=body)
+    """More rows than the deadline allows: it is ended between two runs, and the interpreter is there for the next."""
+    # Runs of one row each: far more than a second of them, on any machine.
+    options = {"REQUEST_SECONDS": "0.3", "CHUNK_BYTES": "1", "MAX_BODY_BYTES": "64M"}
+    server = start(models.path("cnn"), WORKER_CLASS=lane, **options)
+    refused = server.post("/predict", data=images(20_000))
     assert refused.status_code == 504
     assert "time" in refused.json()["error"]
-    assert server.post("/predict", data=b'{"instances":[' + image() + b"]}").status_code == 200
+    deadline = time.monotonic() + PATIENCE
+    while (reply := server.post("/predict", data=images(1))).status_code == 504:  # one row is quick, as a rule
+        assert time.monotonic() < deadline
+    assert reply.status_code == 200
 
 
 @pytest.mark.slow
 @both
 def test_a_full_queue_is_503_and_says_when_to_come_back(start: Start, lane: str) -> None:
     """More at once than one interpreter and its queue: some are refused at once, the others answered rightly."""
-    server = start(models.path("cnn"), MAX_WAITING="1", WEB_THREADS="8", WORKER_CLASS=lane, MAX_BODY_BYTES="64M")
-    body = b'{"instances":[' + b",".join([image()] * 3000) + b"]}"
-    replies: list[requests.Response] = []
-    threads = [threading.Thread(target=lambda: replies.append(server.post("/predict", data=body))) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    codes = sorted({reply.status_code for reply in replies})
-    assert codes == [200, 503]
-    assert all(int(reply.headers["Retry-After"]) >= 1 for reply in replies if reply.status_code == 503)
-    assert len({reply.content for reply in replies if reply.status_code == 200}) == 1
+    server = start(models.path("cnn"), MAX_WAITING="1", WEB_THREADS="8", WORKER_CLASS=lane)
+    body, deadline = images(3000), time.monotonic() + PATIENCE
+    codes: set[int] = set()
+    answers: set[bytes] = set()
+    with ThreadPoolExecutor(12) as clients:
+        # Whether they meet is up to the machine: twelve more, until they did.
+        while codes != {200, 503}:
+            assert time.monotonic() < deadline, codes
+            replies = list(clients.map(lambda _: server.post("/predict", data=body), range(12)))
+            assert all(int(reply.headers["Retry-After"]) >= 1 for reply in replies if reply.status_code == 503)
+            answers |= {reply.content for reply in replies if reply.status_code == 200}
+            codes |= {reply.status_code for reply in replies}
+            assert codes <= {200, 503}
+    assert len(answers) == 1
 
 
-@pytest.mark.slow
 @both
-def test_work_whose_client_has_gone_is_not_begun(start: Start, lane: str) -> None:
+def test_work_whose_client_has_gone_is_not_begun(start: Start, lane: str, tmp_path: Path) -> None:
     """Clients that left while they waited cost no run of the model: they are counted as gone."""
-    server = start(models.path("cnn"), WEB_THREADS="8", WORKER_CLASS=lane, MAX_BODY_BYTES="64M")
-    body = b'{"instances":[' + b",".join([image()] * 3000) + b"]}"
-    threads = [threading.Thread(target=lambda: server.post("/predict", data=body)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    for _ in range(4):
-        leave_at_once(server, body)
-    for thread in threads:
-        thread.join()
-    deadline = time.monotonic() + 20
-    while server.log.count("error=GoneError") < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert server.log.count("error=GoneError") >= 3
-    assert server.post("/predict", data=b'{"instances":[' + image() + b"]}").status_code == 200
+    held = Held(tmp_path)
+    server = start(models.path("mlp"), WEB_THREADS="8", WORKER_CLASS=lane, MODEL_HOOKS=str(held.hooks))
+    held.hold()
+    body = json.dumps(ROW).encode()
+    clients = [connect(server, post(body)) for _ in range(4)]
+    held.wait(4)
+    for client in clients:
+        client.close()
+    server.get("/health")  # the event loop, which answers this, has seen them leave before
+    held.release()
+    deadline = time.monotonic() + PATIENCE
+    while server.log.count("error=GoneError") < 4:
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.05)
+    assert held.computed == 0
+    assert server.post("/predict", json=ROW).status_code == 200
 
 
 @both
@@ -134,7 +140,7 @@ def test_hooks_stand_between_the_client_and_the_model(start: Start, lane: str, t
     failed = server.post("/predict", json={"instances": ["one two three four"]})
     assert failed.status_code == 500
     assert "could not convert" not in failed.text
-    assert wait_for(server, "my_hooks.py line 6, in before(): ValueError: could not convert")
+    assert server.line("my_hooks.py line 6, in before(): ValueError: could not convert")
     assert server.post("/predict", json={"instances": [[1, 2, 3, 4]]}).status_code == 400
 
 
@@ -166,15 +172,8 @@ def test_an_onnx_model_is_served_as_any_other(start: Start, lane: str) -> None:
     assert "terminate" not in server.log
 
 
-def image() -> bytes:
-    """One 28x28 image of zeros as JSON."""
-    row = b"[" + b",".join([b"[0]"] * 28) + b"]"
-    return b"[" + b",".join([row] * 28) + b"]"
-
-
-def leave_at_once(server: Server, body: bytes) -> None:
-    """Send a whole request, and close the connection without reading."""
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        client.sendall(head.encode() + body)
+def images(number: int) -> bytes:
+    """So many 28x28 images of zeros, as .npy."""
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((number, 28, 28, 1), np.float32))
+    return stream.getvalue()
