@@ -87,7 +87,7 @@ def probe(path: str) -> Python | None:
 def output_of(command: Sequence[str]) -> str:
     """What a command prints; nothing if it fails, hangs or is not there."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.decode("utf-8", "replace")

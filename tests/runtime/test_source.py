@@ -75,11 +75,18 @@ def test_object_stores_have_their_addresses(environ: dict[str, str], url: str, a
 
 def test_one_download_however_many_want_it(host: Host, folder: Path) -> None:
     """Whoever waited for the lock finds the file in the cache."""
-    host.faults["/m.tflite"] = [hosts.drip(200_000, 0.05)]
+    all_ask = threading.Event()
+
+    def fault(handler: hosts._Handler, body: bytes) -> None:
+        all_ask.wait(60)
+        hosts.drip(200_000, 0.05)(handler, body)
+
+    host.faults["/m.tflite"] = [fault]
     url = f"{host.url}/m.tflite#sha256={DIGEST}"
     threads = [threading.Thread(target=fetch, args=(folder, url)) for _ in range(5)]
     for thread in threads:
         thread.start()
+    all_ask.set()
     for thread in threads:
         thread.join()
     assert host.count("/m.tflite") == 1
