@@ -159,6 +159,7 @@ class Service:
         """
         request.model = model
         request.mark("decode")
+        request.check()
         if model.signature.batch is not Batch.NONE:
             for array in inputs.values():
                 self._bounds.check_rows(len(array) if array.ndim else 0)
@@ -213,6 +214,7 @@ def answer(service: Service, route: Route, request: Request, segments: Mapping[s
     service.wake()
     try:
         service.admit(route.access, request)
+        request.check()  # it may have waited for a thread
         reply = route.handler(service, request, **segments)
     except errors.DynoliteError as error:
         return _failed(service, route.rule, request, error)

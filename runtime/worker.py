@@ -128,6 +128,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         self._patience = min(FIRST_SECONDS, self._keepalive)
         self._collector: Collector | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._ends = False  # a reply has said so
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
         if len(self.worker.connections) > self.worker.worker_connections:
             self._safe_write(_BUSY)
@@ -223,6 +224,14 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         if close:
             self._close_transport()
             self._request_ready.set()
+
+    def _send_response_start(self, status: int, headers: Any, request: Any, close: bool = False) -> None:
+        self._ends = self._ends or (b"connection", b"close") in headers
+        super()._send_response_start(status, headers, request, close)
+
+    async def _serve_http_request(self, *request: Any) -> bool:
+        keeps: bool = await super()._serve_http_request(*request)
+        return keeps and not self._ends
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
         closes: bool = self.worker.stopping.is_set() or super()._will_close(request, response_requires_close)

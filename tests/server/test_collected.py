@@ -136,6 +136,12 @@ def test_nobody_sends_a_large_body_to_be_refused(start: Start) -> None:
     with talk(server) as (client, stream):
         client.sendall(post(body_of(300_000))[:100_000])
         assert read_reply(stream)[0] == 401
+    for raw in (post(b"{}"), b"GET /v1/models/mlp HTTP/1.1\r\nHost: x\r\n\r\n"):
+        with talk(server) as (client, stream):
+            client.sendall(raw)
+            status, headers, _ = read_reply(stream)
+            assert (status, headers["connection"]) == (401, "close")
+            assert stream.read() == b"", "the end that was announced does not come"
 
 
 def test_slow_bodies_outlive_the_keep_alive_time(start: Start) -> None:
