@@ -16,6 +16,7 @@ FOLDER = Path({folder!r})
 
 
 def before(inputs):
+    (FOLDER / f"begun-{{threading.get_ident()}}-{{time.monotonic_ns()}}").touch()
     if (FOLDER / "hold").exists():
         (FOLDER / f"entered-{{threading.get_ident()}}-{{time.monotonic_ns()}}").touch()
     until = time.monotonic() + {seconds}
@@ -41,8 +42,8 @@ class Held:
         self.hooks.write_text(_HOOKS.format(folder=str(folder), seconds=PATIENCE))
 
     def hold(self) -> None:
-        """From now on; what was computed before is forgotten."""
-        for path in self._folder.glob("computed-*"):
+        """From now on; what was begun and computed before is forgotten."""
+        for path in [*self._folder.glob("begun-*"), *self._folder.glob("computed-*")]:
             path.unlink()
         (self._folder / "hold").touch()
 
@@ -56,6 +57,11 @@ class Held:
     def release(self) -> None:
         """Let them go on."""
         (self._folder / "hold").unlink(missing_ok=True)
+
+    @property
+    def begun(self) -> int:
+        """How many were begun since `hold`."""
+        return len(list(self._folder.glob("begun-*")))
 
     @property
     def computed(self) -> int:

@@ -120,6 +120,26 @@ def test_work_whose_client_has_gone_is_not_begun(start: Start, lane: str, tmp_pa
     assert server.post("/predict", json=ROW).status_code == 200
 
 
+def test_no_code_runs_for_a_client_that_left_before_a_thread_came_free(start: Start, tmp_path: Path) -> None:
+    """Neither the decoding nor the user's hooks."""
+    held = Held(tmp_path)
+    server = start(models.path("mlp"), WEB_THREADS="1", WORKER_CLASS="fast", MODEL_HOOKS=str(held.hooks))
+    held.hold()
+    body = post(json.dumps(ROW).encode())
+    with connect(server, body) as stays:
+        held.wait()
+        with connect(server, body):
+            server.get("/health")  # the event loop, which answers this, has taken the other in before
+        server.get("/health")
+        held.release()
+        assert stays.recv(100).startswith(b"HTTP/1.1 200")
+        deadline = time.monotonic() + PATIENCE
+        while "error=GoneError" not in server.log:
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.05)
+    assert held.begun == 1
+
+
 @both
 def test_hooks_stand_between_the_client_and_the_model(start: Start, lane: str, tmp_path: Path) -> None:
     """Every protocol shows the hooks' own signature; an error in them is a 500 here and the line in the log."""
