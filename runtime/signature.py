@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import strings
 from runtime.errors import RequestError, TooLargeError, UnsupportedError
 
 Array = NDArray[Any]
 _FEW = 32
+# From here on a float may stand for a neighbour of the number that was written.
+_EXACT = 2.0**53
 # What is nearer to zero rounds to a finite number of that type.
 FLOAT_BOUND = {"float16": 65520.0, "float32": 3.4028235677973366e38, "float64": float("inf")}
 
@@ -96,8 +99,8 @@ def coerce(spec: TensorSpec, value: object, what: str, *, plain: bool = False) -
         array: Array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise RequestError(f"{what}: expected {spec.client_dtype} numbers, got {_culprit(value)}")
-        if array.dtype.kind == "f" and spec.dtype == "uint64":
-            array = _large_integers(value, array)
+        if array.dtype.kind == "f" and not spec.quantization and spec.dtype.lstrip("u").startswith("int"):
+            return _integers(_whole_numbers(value, array), np.dtype(spec.dtype), what)
     except (ValueError, OverflowError):
         raise RequestError(f"{what}: the lists are ragged; every row must have the same length") from None
     except RecursionError:
@@ -112,7 +115,7 @@ def convert(spec: TensorSpec, array: Array, what: str) -> Array:
     stay float32 (the interpreter quantizes them) and integers are taken as raw values.
     """
     if spec.dtype == "string":
-        return text(array, what)
+        return strings.from_array(array, what)
     kind, name = array.dtype.kind, spec.dtype
     if spec.quantization and kind == "f":
         name = "float32"
@@ -133,15 +136,6 @@ def convert(spec: TensorSpec, array: Array, what: str) -> Array:
         if not all_below(wide, FLOAT_BOUND[name]):
             raise RequestError(f"{what}: holds NaN, an infinity or a number too large for {name}")
     return array.astype(target, copy=False)
-
-
-def text(array: Array, what: str) -> Array:
-    """An array of str or bytes, of fixed width or objects, as the object array of bytes that string tensors are."""
-    if array.dtype.kind not in "OSU":
-        raise RequestError(f"{what}: expected strings, got {array.dtype.name[:40]}")
-    words = np.empty(array.size, dtype=object)
-    words[:] = [word.encode() if isinstance(word, str) else word for word in array.ravel().tolist()]
-    return words.reshape(array.shape)
 
 
 def check_inputs(signature: Signature, arrays: Mapping[str, Array], budget: int) -> int:
@@ -221,11 +215,21 @@ def _integers(array: Array, target: np.dtype[Any], what: str) -> Array:
     return array.astype(target)
 
 
-def _large_integers(value: object, array: Array) -> Array:
-    """Integers below and above 2**63 together, which NumPy takes for float64; the array as it is if it has others."""
+def _whole_numbers(value: object, array: Array) -> Array:
+    """What JSON writes as 2.0 is an integer too, and integers from 2**63 on are floats to NumPy beside smaller ones.
+
+    The array as it is if it holds anything else, or a float so large that it may not be the number that was written.
+    """
+    if not (array == np.trunc(array)).all():
+        return array
+    if float(np.abs(array).max(initial=0)) < _EXACT:
+        return array.astype(np.int64)
     items = np.array(value, dtype=object)
-    whole = all(isinstance(item, int) and 0 <= item < 1 << 64 for item in items.flat)
-    return items.astype(np.uint64) if whole else array
+    for place, item in np.ndenumerate(items):
+        if isinstance(item, float) and abs(item) >= _EXACT:
+            return array
+        items[place] = int(item)
+    return items
 
 
 def _strings(value: object, what: str) -> Array:

@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from runtime import strings
 from runtime.errors import RequestError
 from runtime.signature import Array, Batch, Signature, TensorSpec, convert, describe
 
@@ -69,6 +70,7 @@ def _shape(data: bytes, spec: TensorSpec, signature: Signature) -> tuple[int, ..
 
 
 def _strings(data: bytes, count: int, what: str) -> Array:
+    strings.check_count(count, what)
     items: list[bytes] = []
     start = 0
     while start < len(data) and len(items) <= count:

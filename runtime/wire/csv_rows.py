@@ -78,17 +78,19 @@ def _one_input(spec: TensorSpec, names: list[str], content: str, expected: Expec
     table = _table(content, spec, first_line=2 if names else 1)
     if names and columns:
         table = table[:, _order(names, columns, table.shape[1])]
-    want = math.prod(spec.row_shape)
-    if want >= 0 and table.shape[1] != want:
+    want, came = math.prod(spec.row_shape), table.shape[1]
+    if want >= 0 and came != want:
         told = f" ({either(columns, 'and')})" if columns else ""
-        raise RequestError(f"the CSV has {table.shape[1]} columns, input {spec.name!r} takes {want}{told}")
+        raise RequestError(f"the CSV has {came} columns, input {spec.name!r} takes {want}{told}")
+    if want < 0 and came % -want:
+        raise RequestError(f"the CSV has {came} columns, input {spec.name!r} takes a multiple of {-want}")
     return table.reshape(len(table), *spec.row_shape)
 
 
 def _column_each(names: list[str], content: str, expected: Expected) -> dict[str, Array]:
     """Several inputs of one value a row: each is the column of its name."""
     specs = expected.signature.inputs
-    wide = [spec.name for spec in specs if math.prod(spec.row_shape) != 1]
+    wide = [spec.name for spec in specs if any(size != 1 for size in spec.row_shape)]
     if wide:
         raise RequestError(f"input {wide[0]!r} has more than one value a row: send .npz or JSON for several inputs")
     if not names:

@@ -40,6 +40,8 @@ DATATYPES = {
 }
 _DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
 _MOST_DIMENSIONS = 32  # as many as NumPy 1 has
+# Sizes are multiplied also where one of them is 0, which leaves nothing to send.
+_MOST_ITEMS = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +188,10 @@ class _Inputs:
 def _wanted(value: dict[str, Any], signature: Signature) -> tuple[Wanted, ...]:
     names = tuple(spec.name for spec in signature.outputs)
     default = _switch(_object(value, "parameters", "the request"), "binary_data_output", preset=False)
-    entries = value.get("outputs") or [{"name": name} for name in names]
-    if not isinstance(entries, list):
+    entries = value.get("outputs")
+    if not isinstance(entries, list | None):
         raise RequestError(f"'outputs': expected a list, got {kind_of(entries)}")
+    entries = entries or [{"name": name} for name in names]
     wanted: dict[str, Wanted] = {}
     for entry in entries:
         name = entry.get("name") if isinstance(entry, dict) else None
@@ -234,9 +237,10 @@ def _texts(array: Array, name: str) -> list[str]:
 
 
 def _shape(shape: object, what: str) -> tuple[int, ...]:
-    fits = isinstance(shape, list) and len(shape) <= _MOST_DIMENSIONS
-    if not fits or not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 1 << 40 for size in shape):
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise RequestError(f"{what}: expected 'shape' to be a list of sizes")
+    if len(shape) > _MOST_DIMENSIONS or math.prod(max(size, 1) for size in shape) >= _MOST_ITEMS:
+        raise RequestError(f"{what}: 'shape' is larger than any tensor here")
     return tuple(shape)
 
 

@@ -100,6 +100,21 @@ def test_a_picture_of_numbers_is_a_line_of_its_pixels() -> None:
     assert read("1,2,3,4\n", expected).shape == (1, 2, 2, 1)
 
 
+def test_columns_that_fill_an_open_size_are_rows_and_others_are_refused() -> None:
+    """A row of any number of pairs: four columns are two of them, three are none."""
+    expected = expecting(TensorSpec("x", "float32", (-1, -1, 2)), batch=Batch.DYNAMIC)
+    assert read("1,2,3,4\n", expected).shape == (1, 2, 2)
+    with pytest.raises(RequestError, match="3 columns, input 'x' takes a multiple of 2"):
+        read("1,2,3\n", expected)
+
+
+def test_a_column_is_no_input_of_open_sizes() -> None:
+    """Two sizes that are open multiply to one, and are not one."""
+    specs = TensorSpec("x", "float32", (-1, -1, -1)), TensorSpec("y", "float32", (-1, 1))
+    with pytest.raises(RequestError, match="'x' has more than one value a row"):
+        read("x,y\n1,2\n", expecting(*specs, batch=Batch.DYNAMIC))
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

@@ -118,6 +118,19 @@ def test_integers_are_converted_where_they_lose_nothing() -> None:
         infer.decode(*body_of({"x": ("float64", np.array([[1.0]]))}), expecting(TensorSpec("x", "int8", (1, 1))))
 
 
+@pytest.mark.parametrize("datatype", ["INT32", "FP64"])
+def test_whole_numbers_in_json_are_integers(datatype: str) -> None:
+    """`/v2` takes 2.0 for an integer as `/predict` does, if it is said to be one."""
+    entry = {"name": "x", "shape": [1, 2], "datatype": datatype, "data": [2.0, -7.0]}
+    body = json.dumps({"inputs": [entry]}).encode()
+    expected = expecting(TensorSpec("x", "int32", (1, 2)))
+    if datatype == "INT32":
+        assert infer.decode(body, None, expected).arrays["x"].tolist() == [[2, -7]]
+    else:
+        with pytest.raises(RequestError, match="decimal point"):
+            infer.decode(body, None, expected)
+
+
 GOOD = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
 
 
@@ -133,7 +146,9 @@ GOOD = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
         ({"inputs": [{**GOOD, "shape": [2, 2]}]}, "its data"),
         ({"inputs": [{**GOOD, "shape": [-1, 2]}]}, "list of sizes"),
         ({"inputs": [{**GOOD, "shape": [True, 2]}]}, "list of sizes"),
-        ({"inputs": [{**GOOD, "shape": [1] * 40}]}, "list of sizes"),
+        ({"inputs": [{**GOOD, "shape": [1] * 40}]}, "larger than any"),
+        ({"inputs": [{**GOOD, "shape": [0, 2**39, 2**39], "data": []}]}, "larger than any"),
+        ({"inputs": [{**GOOD, "shape": [2**31, 2**31, 0], "data": []}]}, "larger than any"),
         ({"inputs": [{**GOOD, "shape": "1,2"}]}, "list of sizes"),
         ({"inputs": [{**GOOD, "datatype": "FLOAT"}]}, "such as FP32"),
         ({"inputs": [{**GOOD, "datatype": ["FP32"]}]}, "such as FP32"),
@@ -148,6 +163,8 @@ GOOD = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
         ({"inputs": [GOOD], "outputs": [{"name": "w"}]}, "there is no output 'w'"),
         ({"inputs": [GOOD], "outputs": [{"name": "y"}, {"name": "y"}]}, "stands twice"),
         ({"inputs": [GOOD], "outputs": {"name": "y"}}, "expected a list"),
+        ({"inputs": [GOOD], "outputs": 0}, "expected a list"),
+        ({"inputs": [GOOD], "outputs": ""}, "expected a list"),
         ({"inputs": [GOOD], "outputs": [{"name": ["y"]}]}, "there is no output"),
         ({"inputs": [GOOD], "outputs": [{"name": "y", "parameters": {"classification": -1}}]}, "classification"),
         ({"inputs": [GOOD], "outputs": [{"name": "y", "parameters": {"binary_data": 1}}]}, "true or false"),
@@ -158,6 +175,23 @@ def test_what_is_wrong_is_told(body: dict[str, Any], told: str) -> None:
     """Each wrong request is refused in words that say what was expected or what came."""
     with pytest.raises(RequestError, match=told):
         infer.decode(json.dumps(body).encode(), None, ROWS)
+
+
+@pytest.mark.parametrize("outputs", [{}, {"outputs": None}, {"outputs": []}])
+def test_who_names_no_outputs_gets_all(outputs: dict[str, Any]) -> None:
+    """Clients write it in three ways."""
+    found = infer.decode(json.dumps({"inputs": [GOOD], **outputs}).encode(), None, ROWS)
+    assert [wanted.name for wanted in found.wanted] == ["y", "z"]
+
+
+@pytest.mark.parametrize("shape", [[0, 2**39, 2**39], [2**31, 2**31, 0]])
+@pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
+def test_no_bytes_are_no_tensor_of_impossible_shape(shape: list[int], datatype: str) -> None:
+    """Nothing follows, as a size of 0 says; but NumPy has no such shape."""
+    entry = {"name": "x", "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": 0}}
+    body = json.dumps({"inputs": [entry]}).encode()
+    with pytest.raises(RequestError, match="larger than any"):
+        infer.decode(body, str(len(body)), ROWS)
 
 
 @pytest.mark.parametrize(

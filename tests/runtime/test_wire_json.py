@@ -147,11 +147,20 @@ def test_the_depth_limit_is_the_one_that_was_set() -> None:
         json_body.check_depth([[[1]]], 3)
 
 
-def test_integers_refuse_decimals_and_floats_take_integers() -> None:
-    """As TensorFlow Serving does: 1.0 is no integer, 1 is a float."""
-    integers = expecting(TensorSpec("x", "int32", (-1, 1)), batch=Batch.DYNAMIC)
-    with pytest.raises(RequestError, match="decimal point"):
-        decode({"instances": [[1.0]]}, integers)
+def test_whole_numbers_are_integers_however_they_are_written() -> None:
+    """1.0 is 1, as JSON Schema has it, and a float input takes 1; nothing is rounded, and nothing guessed."""
+    integers = expecting(TensorSpec("x", "int64", (-1, 2)), batch=Batch.DYNAMIC)
+    got = json_body.decode(b'{"instances": [[1.0, -2], [3e2, 9007199254740991.0]]}', integers).arrays["x"]
+    assert same(got, np.array([[1, -2], [300, 2**53 - 1]], np.int64))
+    exact = json_body.decode(b'{"instances": [[1.0, 9007199254740993]]}', integers).arrays["x"]
+    assert exact.tolist() == [[1, 2**53 + 1]]
+    for body in (b"[[1.5, 2]]", b"[[1, 9007199254740992.0]]", b"[[1.0, 1e300]]"):
+        with pytest.raises(RequestError, match="decimal point"):
+            json_body.decode(b'{"instances": ' + body + b"}", integers)
+    for dtype, number in (("int8", "128.0"), ("uint8", "-1.0"), ("int64", "18446744073709551615"), ("uint64", "-1")):
+        small = expecting(TensorSpec("x", dtype, (-1, 2)), batch=Batch.DYNAMIC)
+        with pytest.raises(RequestError, match=f"expected {dtype} from"):
+            json_body.decode(f'{{"instances": [[{number}, 1.0]]}}'.encode(), small)
     assert decode({"instances": [[1, 2, 3]]}).arrays["x"].dtype == np.float32
 
 
