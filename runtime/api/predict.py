@@ -69,7 +69,7 @@ def labels_of(model: Model, output: str) -> tuple[str, ...]:
 def _wish(request: Request, model: Model) -> Wish:
     names = tuple([spec.name for spec in model.signature.outputs])
     given = request.query.get("outputs", "")
-    wanted = tuple(dict.fromkeys(name.strip() for name in given.split(","))) if given else names
+    wanted = tuple(dict.fromkeys(_names(given, names))) if given else names
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise RequestError(f"outputs: there is no {unknown[0][:80]!r}, this model gives {either(names, 'and')}")
@@ -87,11 +87,23 @@ def _wish(request: Request, model: Model) -> Wish:
     return Wish(media_type, wanted, int(top_k))
 
 
+def _names(given: str, known: tuple[str, ...]) -> list[str]:
+    """Names between commas; a name that is known may hold commas itself."""
+    found, parts = [], given.split(",")
+    most = 1 + max(name.count(",") for name in known)
+    while parts:
+        sizes = range(min(most, len(parts)), 0, -1)
+        size = next((size for size in sizes if ",".join(parts[:size]).strip() in known), 1)
+        found.append(",".join(parts[:size]).strip())
+        del parts[:size]
+    return found
+
+
 def _write(model: Model, wish: Wish, decoded: Decoded, outputs: Mapping[str, Array], settings: Settings) -> Reply:
     if wish.media_type != accept.JSON:
         if decoded.single:
-            outputs = {name: array[0] for name, array in outputs.items()}
-        return Reply(200, accept.write(wish.media_type, outputs), wish.media_type)
+            outputs = {name: array[0, ...] for name, array in outputs.items()}
+        return Reply(200, accept.write(wish.media_type, outputs, settings.max_tensor_bytes), wish.media_type)
     return json_predictions(model, decoded, outputs, settings, wish.top_k)
 
 

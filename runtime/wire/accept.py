@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from runtime.errors import NotAcceptableError
+from runtime.errors import NotAcceptableError, TooLargeError
 from runtime.signature import Array
 from runtime.wire import npy
 
@@ -43,10 +43,23 @@ def choose(accept: str) -> str:
     return best
 
 
-def write(media_type: str, arrays: Mapping[str, Array]) -> bytes:
-    """The arrays as NPY (the only one) or NPZ."""
-    ready = {name: array.astype("S") if array.dtype.kind == "O" else array for name, array in arrays.items()}
+def write(media_type: str, arrays: Mapping[str, Array], limit: int) -> bytes:
+    """The arrays as NPY (the only one) or NPZ, strings in at most `limit` bytes each array.
+
+    Raises NotAcceptableError, TooLargeError for strings that these formats cannot hold.
+    """
+    ready = {name: _fixed(name, array, limit) if array.dtype.kind == "O" else array for name, array in arrays.items()}
     return npy.dumps_npz(ready) if media_type == NPZ else npy.dumps(np.asarray(next(iter(ready.values()))))
+
+
+def _fixed(name: str, array: Array, limit: int) -> Array:
+    """Strings as NumPy's files have them: each in the width of the longest, filled up with NULs."""
+    words = array.ravel().tolist()
+    if any(word.endswith(b"\0") for word in words):
+        raise NotAcceptableError(f"output {name!r} has a string that ends in NUL, which NumPy's files lose: take JSON")
+    if max(map(len, words), default=0) * len(words) > limit:
+        raise TooLargeError(f"output {name!r}: strings of so unequal length are too large for NumPy: take JSON")
+    return array.astype("S")
 
 
 def _weight(parameters: str) -> float:

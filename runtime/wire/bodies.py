@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from runtime.errors import MediaTypeError, RequestError
+from runtime.errors import MediaTypeError, RequestError, TooLargeError
 from runtime.signature import Array, Signature, TensorSpec, check_names, coerce, convert
 from runtime.wire import binary, csv_rows, image, json_body, multipart, npy
 from runtime.wire.expected import Decoded, Expected, form_of
@@ -103,8 +103,11 @@ def _one_npy(body: bytes, spec: TensorSpec) -> Array:
 
 def _npz(body: bytes, expected: Expected) -> dict[str, Array]:
     specs = expected.signature.inputs
+    limit = expected.bounds.tensor_bytes
     try:
-        arrays: Mapping[str, Array] = npy.loads_npz(body, expected.bounds.tensor_bytes)
+        arrays: Mapping[str, Array] = npy.loads_npz(body, limit)
+    except npy.UnpackedError:
+        raise TooLargeError(f"the .npz data unpacks to more than {limit} bytes (MAX_TENSOR_BYTES)") from None
     except ValueError as error:
         raise RequestError(f"the .npz data cannot be read: {error}") from None
     if len(specs) == 1 and arrays.keys() == {"arr_0"}:  # np.savez without a name

@@ -25,6 +25,10 @@ _ENTRY = re.compile(
 _FORMAT: Any = np.lib.format  # its functions carry no types
 
 
+class UnpackedError(ValueError):
+    """An archive holds more bytes than are allowed."""
+
+
 def loads(data: bytes) -> NDArray[Any]:
     """The array in a .npy file's bytes (a read-only view of them); ValueError if they are not exactly one array."""
     dtype, fortran_order, shape, offset = _read_header(data)
@@ -80,7 +84,7 @@ def dumps(array: NDArray[Any]) -> bytes:
 
 
 def loads_npz(data: bytes, limit: int) -> dict[str, NDArray[Any]]:
-    """The arrays in a .npz file's bytes, at most `limit` bytes unpacked; ValueError otherwise."""
+    """The arrays in a .npz file's bytes, at most `limit` bytes unpacked (UnpackedError); ValueError otherwise."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = read_members(archive, limit)
@@ -102,7 +106,7 @@ def dumps_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_members(archive: zipfile.ZipFile, limit: int) -> dict[str, bytes]:
-    """Every member's bytes, refusing more than `limit` of them unpacked, whatever the directory claims."""
+    """Every member's bytes, at most `limit` of them unpacked, whatever the directory claims (UnpackedError)."""
     if len(archive.infolist()) > _MAX_ENTRIES:
         raise ValueError(f"holds more than {_MAX_ENTRIES} files")
     members: dict[str, bytes] = {}
@@ -115,7 +119,7 @@ def read_members(archive: zipfile.ZipFile, limit: int) -> dict[str, bytes]:
                 content = stream.read(limit + 1)
             limit -= len(content)
             if limit < 0:
-                raise ValueError("unpacks to more bytes than allowed")
+                raise UnpackedError("unpacks to more bytes than allowed")
             if info.filename in members:
                 raise ValueError("a file name stands twice")
             members[info.filename] = content

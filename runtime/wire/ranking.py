@@ -20,7 +20,8 @@ def order(scores: Array, count: int, what: str) -> Array:
     rows = scores.size // max(scores.shape[-1], 1)
     if rows * min(count, scores.shape[-1]) > _MOST_RANKED:
         raise TooLargeError(f"{what}: more than {_MOST_RANKED} ranked classes in one reply: ask for fewer")
-    best = np.argsort(-scores.astype(np.float64), axis=-1, kind="stable")
+    # `~` turns integers of either kind around exactly: int64 has no -min, uint64 no negative at all.
+    best = np.argsort(-scores if scores.dtype.kind == "f" else ~scores, axis=-1, kind="stable")
     return best[..., :count]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from runtime.errors import MediaTypeError, NotAcceptableError, RequestError
+from runtime.errors import MediaTypeError, NotAcceptableError, RequestError, TooLargeError
 from runtime.manifest import Image
 from runtime.signature import Batch, TensorSpec
 from runtime.wire import accept, bodies, npy, ranking
-from runtime.wire.expected import Expected
+from runtime.wire.expected import Bounds, Expected
 from tests.runtime.tensors import expecting, same
 
 ROWS = expecting(TensorSpec("x", "float32", (-1, 3)), batch=Batch.DYNAMIC)
@@ -115,6 +116,32 @@ def test_a_string_tensor_takes_numpys_strings() -> None:
         assert bodies.read(npy.dumps(array), "application/x-npy", words).arrays["x"].tolist() == [b"ant", b"bee"]
 
 
+@pytest.mark.parametrize("character", [0xD800, 0xDFFF, 0x110000, 0xFFFFFFFF])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_that_is_none_is_refused(character: int, order: str) -> None:
+    """Half a character, and numbers that are none, which NumPy's files may hold: 400 in either byte order."""
+    words = expecting(TensorSpec("x", "string", (-1,)), batch=Batch.DYNAMIC)
+    array = np.frombuffer(np.array([65, character], f"{order}u4").tobytes(), f"{order}U1")
+    for body in (npy.dumps(array), npy.dumps_npz({"x": array})):
+        with pytest.raises(RequestError, match="Unicode"):
+            bodies.read(body, "application/octet-stream", words)
+
+
+def test_strings_are_counted_before_they_are_made() -> None:
+    """Millions of them take little in a body, and much as Python's objects."""
+    words = expecting(TensorSpec("x", "string", (-1,)), batch=Batch.DYNAMIC)
+    for body in (npy.dumps(np.zeros(3_000_001, "S1")), bytes(4 * 3_000_001)):
+        with pytest.raises(TooLargeError, match="3000000 strings"):
+            bodies.read(body, "application/octet-stream", words)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_too_large() -> None:
+    """413, as any other body over a limit; a damaged one is 400."""
+    bounded = replace(ROWS, bounds=Bounds(tensor_bytes=1000))
+    with pytest.raises(TooLargeError, match="more than 1000 bytes"):
+        bodies.read(npy.dumps_npz({"x": np.zeros((1000, 3), np.float32)}), "application/x-npz", bounded)
+
+
 @pytest.mark.parametrize("media_type", ["video/mp4", "text/html", "multipart/mixed; boundary=x", "application/pdf"])
 def test_other_media_types_are_refused(media_type: str) -> None:
     """415, before the body is looked at."""
@@ -185,9 +212,19 @@ def test_a_reply_that_the_client_does_not_take_is_refused(header: str) -> None:
 def test_replies_in_numpys_formats_read_back() -> None:
     """Text becomes NumPy's strings of fixed width."""
     words = np.array([[b"ant"], [b"bumblebee"]], object)
-    assert np.load(io.BytesIO(accept.write(accept.NPY, {"y": words}))).tolist() == [[b"ant"], [b"bumblebee"]]
-    found = np.load(io.BytesIO(accept.write(accept.NPZ, {"y": words, "z": ARRAY})))
+    assert np.load(io.BytesIO(accept.write(accept.NPY, {"y": words}, 99))).tolist() == [[b"ant"], [b"bumblebee"]]
+    found = np.load(io.BytesIO(accept.write(accept.NPZ, {"y": words, "z": ARRAY}, 99)))
     assert same(found["z"], ARRAY)
+
+
+def test_strings_that_numpys_formats_do_not_hold_are_told() -> None:
+    """They lose NULs at the end, and take the longest one's width for each."""
+    with pytest.raises(NotAcceptableError, match="'y' has a string that ends in NUL"):
+        accept.write(accept.NPY, {"y": np.array([b"ant", b"bee\0"], object)}, 99)
+    with pytest.raises(TooLargeError, match="unequal length"):
+        accept.write(accept.NPZ, {"y": np.array([b"", b"", b"x" * 40], object)}, 99)
+    empty = accept.write(accept.NPY, {"y": np.array([b"", b""], object)}, 99)
+    assert np.load(io.BytesIO(empty)).tolist() == [b"", b""]
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=8), st.integers(1, 10))
@@ -198,6 +235,14 @@ def test_the_best_classes_come_first(scores: list[float], count: int) -> None:
     numbers: list[float] = array[0].tolist()
     want = sorted(range(len(scores)), key=lambda index: (numbers[index] != numbers[index], -numbers[index]))
     assert ranking.order(array, count, "y")[0].tolist() == want[:count]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_the_best_integers_come_first(dtype: str) -> None:
+    """Exactly: neighbours beyond 2**53, the ends of each dtype, and the first of equal ones."""
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    scores = [low, high - 1, high, low + 1, high]
+    assert ranking.order(np.array([scores], dtype), 5, "y")[0].tolist() == [2, 4, 1, 3, 0]
 
 
 def test_classes_are_told_with_their_labels() -> None:
