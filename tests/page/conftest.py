@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.conftest import Server, start_gunicorn
+from tests.server.conftest import PATIENCE, Server, start_gunicorn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -72,7 +72,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=1000 * PATIENCE)
         yield launched
         launched.close()
 
@@ -94,7 +94,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             color_scheme="dark" if dark else "light", viewport={"width": size[0], "height": size[1]}
         )
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
         watcher = Watcher(server.url, expected=expected)
         watchers.append(watcher)

@@ -57,5 +57,15 @@ def best(page: Page) -> str:
     return page.locator(".bars li .label").first.inner_text()
 
 
+def wait_form(page: Page) -> None:
+    """Until the example that a page begins with is in its form: it comes a moment later and replaces what is there."""
+    page.wait_for_function("() => document.querySelector('#provenance').textContent !== ''")
+
+
+def wait_still(page: Page) -> None:
+    """Until nothing on the page moves any more."""
+    page.evaluate("Promise.allSettled(document.getAnimations().map((one) => one.finished)).then(() => null)")
+
+
 def wait_answer(page: Page, selector: str = ".bars li") -> None:
     page.locator(f"#answer {selector}").first.wait_for()

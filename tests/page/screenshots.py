@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from tests.page.hand import DIGITS as HAND
-from tests.page.hand import draw
-from tests.server.conftest import Server, start_gunicorn
+from tests.page.hand import draw, wait_still
+from tests.server.conftest import PATIENCE, Server, start_gunicorn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -35,11 +35,13 @@ def take(browser: Browser, server: Server, folder: Path) -> list[Path]:
             viewport={"width": width, "height": height},
             device_scale_factor=1.5,
         )
+        context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
         page.goto(server.url)
         draw(page, HAND[digit])
         page.locator(".bars li").first.wait_for()
         page.wait_for_timeout(600)
+        wait_still(page)
         page.evaluate("scrollTo(0, 0)")
         path = folder / name
         page.screenshot(path=path)

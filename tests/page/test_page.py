@@ -16,7 +16,7 @@ from runtime import artifact
 from tests.models import path as model_path
 from tests.page.conftest import DIGITS, Open, Serve
 from tests.page.hand import DIGITS as HAND
-from tests.page.hand import best, draw, wait_answer
+from tests.page.hand import best, draw, wait_answer, wait_form
 
 if TYPE_CHECKING:
     pass
@@ -87,7 +87,7 @@ def test_a_feature_form_is_filled_from_a_golden_sample(serve: Serve, open_page: 
     page = open_page(serve(model_path("packed")))
     samples = artifact.read(model_path("packed")).samples
     assert samples is not None
-    page.get_by_label("height").wait_for()
+    wait_form(page)
     shown = [float(page.get_by_label(name).input_value()) for name in ("length", "width", "height", "weight")]
     assert np.allclose(shown, samples.inputs["features"][0, 0], rtol=1e-6)
     page.get_by_role("button", name="Predict").click()
@@ -99,6 +99,7 @@ def test_a_feature_form_is_filled_from_a_golden_sample(serve: Serve, open_page: 
 
 def test_a_field_that_is_no_number_is_named(serve: Serve, open_page: Open) -> None:
     page = open_page(serve(model_path("packed")))
+    wait_form(page)
     page.get_by_label("height").fill("tall")
     page.get_by_role("button", name="Predict").click()
     page.get_by_text("height: expected a number, got tall.").wait_for()
@@ -110,6 +111,7 @@ def test_a_field_that_is_no_number_is_named(serve: Serve, open_page: Open) -> No
 
 def test_bad_json_and_a_bad_request_are_told(serve: Serve, open_page: Open) -> None:
     page = open_page(serve(model_path("packed")), expected=("400",))
+    wait_form(page)
     page.get_by_role("button", name="JSON").click()
     editor = page.get_by_label("The request's body")
     assert len(json.loads(editor.input_value())["instances"][0]) == 4
@@ -138,6 +140,7 @@ def test_every_kind_of_model_has_an_example_that_is_answered(
     serve: Serve, open_page: Open, name: str, selector: str, told: list[str] | None
 ) -> None:
     page = open_page(serve(model_path(name)))
+    wait_form(page)
     page.get_by_role("button", name="Predict").click()
     wait_answer(page, selector)
     assert page.locator("#answer .bad").count() == 0
@@ -150,7 +153,7 @@ def test_a_picture_among_the_outputs_is_shown(serve: Serve, open_page: Open, tmp
     pixels[:4] = (255, 0, 0)
     content = png_of(pixels, tmp_path / "red.png")
     page = open_page(serve(model_path("image_to_image")))
-    page.locator("#drop").wait_for()
+    wait_form(page)
     page.evaluate(DROP, ["#drop", "image/png", list(content)])
     seen = "(name) => [...document.querySelector(name).getContext('2d').getImageData(0, 0, 1, 1).data]"
     page.locator("#answer canvas").wait_for()
@@ -163,7 +166,7 @@ def test_a_picture_among_the_outputs_is_shown(serve: Serve, open_page: Open, tmp
 def test_a_picture_of_any_size_is_taken_as_it_is(serve: Serve, open_page: Open, tmp_path: Path) -> None:
     content = png_of(np.full((20, 30, 3), (255, 0, 0), np.uint8), tmp_path / "red.png")
     page = open_page(serve(HERE / "any_picture.tflite"))
-    page.locator("#drop").wait_for()
+    wait_form(page)
     page.evaluate(DROP, ["#drop", "image/png", list(content)])
     page.get_by_text("What the model gets: 30 \u00d7 20").wait_for()
     page.locator("#answer canvas").wait_for()
@@ -178,6 +181,7 @@ def test_a_sound_is_heard(serve: Serve, open_page: Open, tmp_path: Path, volume:
         sound.setparams((1, 2, 16000, 0, "NONE", ""))
         sound.writeframes((samples * 32767).astype("<i2").tobytes())
     page = open_page(serve(HERE / "sound.tflite"))
+    wait_form(page)
     page.set_input_files("#file", tmp_path / "tone.wav")
     wait_answer(page)
     assert best(page) == heard
@@ -187,5 +191,6 @@ def test_a_sound_is_heard(serve: Serve, open_page: Open, tmp_path: Path, volume:
 def test_what_is_no_sound_is_told(serve: Serve, open_page: Open, tmp_path: Path) -> None:
     (tmp_path / "tone.wav").write_bytes(b"RIFF, but no more")
     page = open_page(serve(HERE / "sound.tflite"))
+    wait_form(page)
     page.set_input_files("#file", tmp_path / "tone.wav")
     page.get_by_text("This sound cannot be read.").wait_for()
