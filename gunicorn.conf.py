@@ -30,7 +30,7 @@ serving.prepared = True
 bind = f"{settings.host}:{settings.port}"
 
 # Either way /health is answered while a long prediction computes in a thread: the interpreter releases Python's lock.
-worker_class = {"fast": "runtime.worker.Worker", "threads": "gthread"}[settings.worker_class]
+worker_class = {"fast": "runtime.worker.Worker", "threads": "runtime.threads_worker.Worker"}[settings.worker_class]
 threads = settings.web_threads
 workers = serving.worker_count(settings)
 

@@ -12,7 +12,15 @@ from werkzeug.exceptions import HTTPException
 
 from runtime import core
 from runtime.core import Reply, Request, Route, Service, methods_of
-from runtime.errors import DynoliteError, MethodError, NotFoundError, RequestError, SlowBodyError, TooLargeError
+from runtime.errors import (
+    DynoliteError,
+    MethodError,
+    NotFoundError,
+    OverloadError,
+    RequestError,
+    SlowBodyError,
+    TooLargeError,
+)
 from runtime.metrics import Metrics
 from runtime.models import Models
 from runtime.patience import Patience
@@ -21,7 +29,10 @@ from runtime.settings import Settings
 
 # Of a body over the limit, this much more is read away, so that its sender gets to read the answer.
 _DRAIN_BYTES = 64 << 20
-_PATIENCE = Patience()
+PATIENCE = Patience()
+# What a server may tell in the WSGI environment, as `runtime.threads_worker` does: for how many seconds the request
+# waited for a thread, and whether it came when there was no room.
+WAITED, NO_ROOM = "dynolite.waited", "dynolite.no_room"
 
 
 def create_app(
@@ -63,6 +74,9 @@ def _view(service: Service, routes: list[Route]) -> Callable[..., flask.Response
         route = by_method.get(request.method)
         if route is None:
             return _response(core.preflight(service, request, methods))
+        if flask.request.environ.get(NO_ROOM) and not route.rule.startswith("/health"):
+            told = OverloadError("too many requests are waiting; try again soon")
+            return _response(core.refuse(service, request, told))
         if request.method == "POST":
             try:
                 # Who has no key need not send a body.
@@ -70,6 +84,7 @@ def _view(service: Service, routes: list[Route]) -> Callable[..., flask.Response
                 request.body = _read_body(service.settings)
             except DynoliteError as error:
                 return _response(core.refuse(service, request, error))
+        _begin(request, service.settings.request_seconds)
         return _response(core.answer(service, route, request, segments))
 
     return view
@@ -89,23 +104,32 @@ def _request() -> Request:
     )
 
 
+def _begin(request: Request, seconds: float) -> None:
+    """Start the request's clock when it began to wait for a thread, where the server tells."""
+    request.begin(seconds)
+    waited = flask.request.environ.get(WAITED, 0.0)
+    request.started -= waited
+    request.lap_started -= waited
+    request.deadline -= waited
+
+
 def _read_body(settings: Settings) -> bytes:
     """The body, within its limits of size and time; raises TooLargeError, SlowBodyError, RequestError."""
     connection = flask.request.environ.get("gunicorn.socket")
     if connection:
-        _PATIENCE.begin(connection, settings.body_seconds)
+        PATIENCE.begin(connection, settings.body_seconds)
     try:
         body = _read(settings.max_body_bytes)
     except TooLargeError:
         raise
     except Exception as error:  # noqa: BLE001 - each server has its own for a body that is broken off or malformed
-        if connection and _PATIENCE.end(connection):
+        if connection and PATIENCE.end(connection):
             told = f"the body did not come within {settings.body_seconds:g} s (BODY_SECONDS)"
             raise SlowBodyError(told) from None
         raise RequestError(f"the body is broken off or malformed ({type(error).__name__})") from None
     finally:
         if connection:
-            _PATIENCE.end(connection)
+            PATIENCE.end(connection)
     return body
 
 

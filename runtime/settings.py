@@ -103,7 +103,7 @@ TABLE: tuple[Setting, ...] = (
         "MAX_WAITING",
         casters.whole(0, 100000),
         64,
-        "requests that may wait for an interpreter in one worker (503 beyond)",
+        "requests that may wait in one worker, for a thread or an interpreter (503 beyond)",
     ),
     Setting(
         "INTERPRETERS",
@@ -124,7 +124,7 @@ TABLE: tuple[Setting, ...] = (
         "WORKER_CLASS",
         casters.one_of("fast", "threads"),
         "fast",
-        "fast: one event loop, short predictions in it, long ones in threads; threads: gunicorn's gthread",
+        "fast: one event loop, short predictions in it, long ones in threads; threads: Flask in gunicorn's gthread",
     ),
     Setting("WEB_THREADS", casters.whole(1, 256), 4, "requests that one worker reads and answers at a time"),
     Setting("HOST", casters.text, "0.0.0.0", "the address to bind"),  # noqa: S104 - a dyno's router comes from outside
