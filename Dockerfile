@@ -18,10 +18,12 @@ FROM python:${PYTHON}-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin dynolite
 COPY --from=build /packages /packages
 WORKDIR /app
-COPY gunicorn.conf.py ./
+# hooks.py is yours; the star lets it be missing.
+COPY gunicorn.conf.py hooks.py* ./
 COPY runtime ./runtime
 # Compiled here, because nobody may write to /app later.
 RUN python -m compileall -q runtime
+# A model of your own that is to be in the image: COPY models ./models, and MODEL_URL=models/NAME.tflite.
 COPY examples/digits/digits.tflite ./examples/digits/digits.tflite
 ENV PATH=/packages/bin:$PATH \
     PYTHONPATH=/packages \
