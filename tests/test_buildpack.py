@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.server.conftest import Server, launch
-from tools.checks.files import is_ignored
+from tools.checks.deployed import is_ignored
 from tools.checks.trial_run import memory_of
 from tools.procfile_server import web_command
 from tools.pythons import find_pythons

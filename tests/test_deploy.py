@@ -20,10 +20,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from runtime import casters
 from runtime.routes import ROUTES
 from runtime.settings import TABLE, from_env
 from tests.server.conftest import Server, launch
 from tools.checks import declared
+from tools.checks.dockerfile import Dockerfile, is_left_out
 from tools.checks.platforms import PLATFORMS
 from tools.procfile_server import web_command
 
@@ -80,7 +82,7 @@ def test_the_heroku_button_describes_every_config_var() -> None:
 
 
 def test_the_model_of_the_button_is_in_the_slug() -> None:
-    from tools.checks.files import is_ignored
+    from tools.checks.deployed import is_ignored
 
     patterns = (ROOT / ".slugignore").read_text(encoding="utf-8").splitlines()
     for name in ("examples/digits/digits.tflite", "runtime/page/index.html", "gunicorn.conf.py", "Procfile"):
@@ -173,6 +175,17 @@ def test_cloud_run_stops_within_ten_seconds() -> None:
     assert 2 * int(given["GRACEFUL_SECONDS"]) < PLATFORMS["cloudrun"].grace_seconds
 
 
+def test_old_versions_of_a_model_do_not_fill_what_files_live_in() -> None:
+    """On Kubernetes /tmp, with the largest model under way, so that the pod stays; on Cloud Run the memory."""
+    pod = documents("deploy/kubernetes.yaml")[0]["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "tmp"]
+    given = from_env({entry["name"]: entry["value"] for entry in pod["containers"][0]["env"]})
+    assert given.cache_max_bytes + given.model_max_bytes < casters.size(volume["emptyDir"]["sizeLimit"] + "B")
+    found = container("deploy/cloud-run.yaml")
+    given = from_env({entry["name"]: entry["value"] for entry in found["env"]})
+    assert given.cache_max_bytes <= casters.size(found["resources"]["limits"]["memory"] + "B") / 4
+
+
 def test_kserve_knows_every_field() -> None:
     """The fields of KServe's ServingRuntimeSpec (kserve 0.21) that are used, and the runtime that the service names."""
     runtime, service = documents("deploy/kserve.yaml")
@@ -220,19 +233,40 @@ def instruction(name: str) -> list[str]:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """The image's /app, made by the Dockerfile's own COPY lines from what .dockerignore lets through."""
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    allowed = {line[1:] for line in lines if line.startswith("!")}
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for line in instruction("COPY"):
         if line.startswith("--from"):
             continue
-        source, target = line.split()
-        assert source in allowed
-        if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, tmp_path / target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / source, tmp_path / target)
+        *sources, target = line.split()
+        for source in (found for pattern in sources for found in ROOT.glob(pattern)):
+            name = source.relative_to(ROOT).as_posix()
+            assert not is_left_out(name, ignored)
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                place = tmp_path / target / source.name if target.endswith("/") else tmp_path / target
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, place)
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["hooks.py", "runtime/wsgi.py", "gunicorn.conf.py", "examples/digits/digits.tflite"])
+def test_the_image_holds_what_a_server_needs_and_your_hooks(name: str) -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    made = Dockerfile((ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert (is_left_out(name, ignored), made.holds(name)) == (False, True)
+    assert is_left_out("tools/doctor.py", ignored)
+    assert is_left_out(".env", ignored)
+
+
+def test_models_get_into_the_image_by_the_line_that_is_told() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    line = "COPY models ./models"
+    assert line in text
+    assert line in (ROOT / "docs" / "deploy" / "fly.md").read_text(encoding="utf-8")
+    assert not Dockerfile(text).holds("models/mine.tflite")
+    assert Dockerfile(f"{text}\n{line}\n").holds("models/mine.tflite")
+    assert not is_left_out("models/mine.tflite", (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines())
 
 
 def environ_of_image() -> dict[str, str]:

@@ -26,16 +26,19 @@ from rich.console import Console
 from rich.table import Table
 
 from runtime.settings import TABLE
-from tools.checks import declared, deployed, files, packages, processes, server, settings
+from tools.checks import commands, credentials, declared, deployed, files, packages, platform_files, server, settings
 from tools.checks.base import FAIL, OK, SKIP, WARN, App, Check, Finding, fail
+from tools.checks.dockerfile import image_of
 from tools.checks.platforms import FAILURES, PLATFORMS, Platform
 from tools.checks.trial_run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS: tuple[Check, ...] = (
-    *processes.CHECKS,
+    *commands.CHECKS,
+    *platform_files.CHECKS,
     *packages.CHECKS,
     *files.CHECKS,
+    *credentials.CHECKS,
     *settings.CHECKS,
     *deployed.CHECKS,
     *server.CHECKS,
@@ -87,8 +90,14 @@ def _program(python: Path) -> Path | None:
 
 
 def environment(root: Path, platform: Platform, given: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
-    """The app's environment: the platform's, its file's (app.json, ...), this shell's, --set; later ones win."""
+    """The app's environment: the platform's, the image's, its file's (app.json, ...), this shell's, --set.
+
+    Later ones win.
+    """
     environ = {name: own[name] for name in _PASSED_ON if name in own} | dict(platform.environ)
+    image = image_of(root, platform.name)
+    if image:
+        environ |= {name: value for name, value in image.environ.items() if name not in ("PATH", "PYTHONPATH")}
     environ |= declared.settings(root, platform.name)
     environ |= {row.name: own[row.name] for row in TABLE if row.name in own and row.name not in ("PORT", "HOST")}
     return environ | dict(pair.split("=", 1) for pair in given)
@@ -156,8 +165,8 @@ def as_json(found: Sequence[tuple[Check, Finding, str]], platform: str) -> str:
 def main(argv: Sequence[str]) -> int:
     """Examine, print, and return the exit code."""
     arguments = parse_args(argv)
-    platform = PLATFORMS[arguments.platform]
     root = arguments.app.resolve()
+    platform = declared.limited_if_readable(root, PLATFORMS[arguments.platform])
     served = root / ".venv-serve" / "bin" / "python"
     python = arguments.python or (served if served.exists() else Path(sys.executable))
     environ = environment(root, platform, arguments.set, os.environ)

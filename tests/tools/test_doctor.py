@@ -12,21 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.broken_apps import FILES, ROOT, STARTS, Case, both, committed, nothing, publish, sound
+from tests.tools.broken_apps import FILES, OWN, ROOT, STARTS, Case, app_of, both, committed, nothing, publish, sound
+from tests.tools.broken_apps import replace as changed
 from tools import doctor
 from tools.checks.base import App, Finding
-from tools.checks.files import is_ignored
+from tools.checks.deployed import is_ignored
 from tools.checks.platforms import FAILURES, PLATFORMS
 from tools.checks.trial_run import Run
 
-OWN = {"PATH": "/usr/bin:/bin"}
 BY_NAME = {check.name: check for check in doctor.CHECKS}
-
-
-def app_of(folder: Path, case: Case, *, start: bool = False) -> App:
-    platform = PLATFORMS[case.platform]
-    environ = doctor.environment(folder, platform, case.settings, OWN)
-    return App(folder, platform, environ, Path(sys.executable), Run if start else None)
 
 
 def look(folder: Path, case: Case, *, start: bool = False) -> Finding:
@@ -46,7 +40,7 @@ def test_what_is_broken_is_found(tmp_path: Path, name: str) -> None:
     found = look(tmp_path, case)
     assert (found.status, case.told in found.message) == (case.status, True), found
     assert found.fix
-    assert (found.repair is not None) is case.fixed
+    assert (found.repair is not None) is case.fixed, found
     assert contents(tmp_path) == before
     if case.fixed:
         ((_, after, done),) = doctor.examine(app_of(tmp_path, case), [BY_NAME[case.check]], fix=True)
@@ -105,6 +99,36 @@ def test_more_memory_than_the_machine_has_is_found(tmp_path: Path) -> None:
         assert BY_NAME["answer-time"].function(app).status == "ok"
     finally:
         app.close()
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_predictions_also_where_the_page_is_off_and_keys_are_digests(tmp_path: Path) -> None:
+    """The trial run asks with a key of its own."""
+    keys = f"API_KEYS=phone:sha256:{'a' * 64}"
+    app = app_of(sound(tmp_path), Case("memory", "ok", "", nothing, settings=("PAGE=off", keys)), start=True)
+    try:
+        assert BY_NAME["memory"].function(app).status == "ok"
+        assert app.run is not None
+        assert app.run.ask_all() > 0
+    finally:
+        app.close()
+
+
+@pytest.mark.slow
+def test_memory_without_a_prediction_is_no_good_news(tmp_path: Path) -> None:
+    hooks = "from runtime.errors import RefusedError\ndef before(inputs):\n    raise RefusedError('closed')\n"
+    (sound(tmp_path) / "hooks.py").write_text(hooks, encoding="utf-8")
+    found = look(tmp_path, Case("memory", "", "", nothing), start=True)
+    assert (found.status, "has not predicted" in found.message) == ("warn", True), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("platform", "status"), [("heroku", "ok"), ("generic", "fail")])
+def test_a_shell_around_the_server_stops_where_every_process_gets_sigterm(
+    tmp_path: Path, platform: str, status: str
+) -> None:
+    sound(tmp_path).joinpath("Procfile").write_text("web: gunicorn runtime.wsgi:app; echo ended\n", encoding="utf-8")
+    assert look(tmp_path, Case("stop", "", "", nothing, platform=platform), start=True).status == status
 
 
 def test_a_slug_over_the_limit_is_told_with_what_to_cut(tmp_path: Path) -> None:
@@ -168,6 +192,38 @@ def test_every_check_has_a_broken_app() -> None:
 )
 def test_slugignore_is_read_as_the_platform_reads_it(name: str, ignored: bool) -> None:
     assert is_ignored(name, ["# a comment", "", "/tests", "/docs/", "*.md"]) is ignored
+
+
+@pytest.mark.parametrize("platform", ["render", "fly", "cloudrun"])
+def test_a_platform_that_reads_no_procfile_misses_none(tmp_path: Path, platform: str) -> None:
+    sound(tmp_path).joinpath("Procfile").unlink()
+    app = app_of(tmp_path, Case("", "", "", nothing, platform=platform))
+    found = doctor.examine(app, [check for check in doctor.CHECKS if not check.starts])
+    assert [item for _, item, _ in found if item.status not in ("ok", "skip")] == []
+
+
+def test_a_pipfile_with_its_lock_is_left_alone(tmp_path: Path) -> None:
+    app = sound(tmp_path)
+    (app / "requirements.txt").unlink()
+    (app / "Pipfile").write_text("[packages]\n", encoding="utf-8")
+    (app / "Pipfile.lock").write_text("{}\n", encoding="utf-8")
+    for check in ("pins", "lock-files", "deprecated"):
+        assert look(app, Case(check, "", "", nothing)).status in ("ok", "skip")
+
+
+def test_without_an_image_no_python_version_is_written(tmp_path: Path) -> None:
+    """On Fly the Dockerfile decides: --fix writes no .python-version where it is missing."""
+    sound(tmp_path).joinpath("Dockerfile").unlink()
+    (tmp_path / "runtime.txt").unlink()
+    app = app_of(tmp_path, Case("", "", "", nothing, platform="fly"))
+    doctor.examine(app, [check for check in doctor.CHECKS if not check.starts], fix=True)
+    assert not (tmp_path / ".python-version").exists()
+
+
+def test_a_digest_of_a_key_is_no_secret(tmp_path: Path) -> None:
+    told = f'"value": "me:sha256:{"a" * 64}", "description": "Keys'
+    changed("app.json", '"description": "Keys', told)(sound(tmp_path))
+    assert look(tmp_path, Case("secrets", "", "", nothing)).status == "ok"
 
 
 @pytest.mark.parametrize("url", ["site/house/index.json", "file://{}/site/house/1.0.0/house.tflite"])

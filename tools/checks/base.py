@@ -59,20 +59,30 @@ class App:
     _run: list[Run] = field(default_factory=list)
 
     def text(self, name: str) -> str | None:
-        """A file of the app as text, None if it is not there."""
+        """A file of the app as text, without a byte order mark; None if it is not there."""
         path = self.root / name
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+        return path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else None
 
     @cached_property
     def files(self) -> list[str]:
         """What would be deployed, by path from the root: what git has, else every file but .git."""
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=self.root, capture_output=True, check=False)
-        names = [name for name in listed.stdout.decode(errors="replace").split("\0") if name]
-        if listed.returncode == 0 and names:
-            return [name for name in names if (self.root / name).is_file()]
+        if self.tracked is not None:
+            return [name for name in self.tracked if (self.root / name).is_file()]
         found = (path for path in self.root.rglob("*") if path.is_file())
         paths = [path.relative_to(self.root) for path in found]
         return [str(path) for path in paths if not {".git", "__pycache__"} & set(path.parts)]
+
+    @cached_property
+    def deployed(self) -> frozenset[str]:
+        """The same, to look one up."""
+        return frozenset(self.files)
+
+    @cached_property
+    def tracked(self) -> list[str] | None:
+        """What git has of the folder, also what has gone from the disk; None where it has nothing of it."""
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=self.root, capture_output=True, check=False)
+        names = [name for name in listed.stdout.decode(errors="replace").split("\0") if name]
+        return names if listed.returncode == 0 and names else None
 
     @property
     def run(self) -> Run | None:

@@ -1,4 +1,4 @@
-"""What each platform demands, and the classic failures by their names.
+"""What each platform demands where the app asks for nothing else, and the classic failures by their names.
 
 Sources: Heroku's dev center (limits, error codes, Python support), Render's, Fly's and Cloud Run's documentation.
 """
@@ -21,6 +21,7 @@ class Platform:
     slug_mb: int
     environ: tuple[tuple[str, str], ...] = ()
     pythons: tuple[int, ...] = (11, 12, 13, 14)
+    signals_all: bool = False  # SIGTERM goes to every process, not to the first alone
 
 
 PLATFORMS: dict[str, Platform] = {
@@ -35,9 +36,20 @@ PLATFORMS: dict[str, Platform] = {
             512,
             500,
             (("DYNO", "web.1"), ("WEB_CONCURRENCY", "2"), ("GUNICORN_CMD_ARGS", "--access-logfile -")),
+            signals_all=True,
         ),
-        Platform("render", 900, 30, 100, 75, 512, 2000, (("RENDER", "true"), ("WEB_CONCURRENCY", "1"))),
-        Platform("fly", 60, 30, 60, 60, 512, 8000, (("FLY_APP_NAME", "app"),)),
+        # Render's own GUNICORN_CMD_ARGS also bind its port, 10000, which is another one where an app is tried.
+        Platform(
+            "render",
+            900,
+            30,
+            100,
+            75,
+            512,
+            2000,
+            (("RENDER", "true"), ("WEB_CONCURRENCY", "1"), ("GUNICORN_CMD_ARGS", "--preload --access-logfile -")),
+        ),
+        Platform("fly", 60, 5, 60, 60, 256, 8000, (("FLY_APP_NAME", "app"),)),
         Platform("cloudrun", 240, 10, 300, 0, 512, 32000, (("K_SERVICE", "app"), ("WEB_CONCURRENCY", "1"))),
         Platform("generic", 60, 30, 60, 60, 512, 2000),
     )

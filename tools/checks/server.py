@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.checks.base import App, Check, Finding, fail, ok, skip, warn
-from tools.checks.processes import web_line
+from tools.checks.commands import command_of
 from tools.checks.trial_run import Run, memory_of
 
 MB = 1 << 20
@@ -17,19 +17,27 @@ def boot(app: App) -> Finding:
         return skip("not started")
     limit = app.platform.boot_seconds
     if run.bound is None:
-        if run.ended:
-            return fail(
-                f"it ended with exit code {run.process.returncode}: {run.last_words()}",
-                "correct that; the whole log: run the Procfile's line here",
-            )
-        elsewhere = ", ".join(map(str, run.listening()))
-        if elsewhere:
-            return fail(f"it listens on {elsewhere}, not on $PORT", 'bind f"0.0.0.0:{os.environ["PORT"]}"')
-        return fail(f"nothing was bound to $PORT: {run.last_words()}", "load less before binding: dynolite binds first")
+        return _unbound(run)
     told = f"bound after {run.bound:.1f} s, the platform's limit is {limit:g}"
     if run.bound > limit / 2:
-        return warn(told, "a dyno is slower than this machine: import less, make the model smaller")
+        return warn(told, "the platform's machine may be slower than this one: import less, make the model smaller")
     return ok(told)
+
+
+def _unbound(run: Run) -> Finding:
+    if run.ended:
+        return fail(
+            f"it ended with exit code {run.process.returncode}: {run.last_words()}",
+            "correct that; the whole log: run the command here",
+        )
+    listening = run.listening()
+    fix = 'bind f"0.0.0.0:{os.environ["PORT"]}"; in a script: exec gunicorn runtime.wsgi:app'
+    if run.port in [port for _, port in listening]:
+        hosts = ", ".join(host for host, port in listening if port == run.port)
+        return fail(f"it binds $PORT on {hosts} alone: the platform's router cannot reach it", fix)
+    if listening:
+        return fail(f"it listens on {', '.join(str(port) for _, port in listening)}, not on $PORT", fix)
+    return fail(f"nothing was bound to $PORT: {run.last_words()}", "load less before binding: dynolite binds first")
 
 
 def model(app: App) -> Finding:
@@ -48,7 +56,7 @@ def model(app: App) -> Finding:
 
 def _remedy(reason: str) -> str:
     remedies = {
-        "no dynolite": "the doctor knows only apps that are made of dynolite: the Procfile's line starts another one",
+        "no dynolite": "the doctor knows only apps that are made of dynolite: the command starts another one",
         "set MODEL_URL": "set MODEL_URL",
         "SHA-256": "publish the file again, or correct MODEL_SHA256",
         "404": "correct MODEL_URL: nothing is there",
@@ -68,9 +76,9 @@ def answer_time(app: App) -> Finding:
     run = _run(app)
     if run is None or run.ready is None:
         return skip("not ready")
-    asked = run.ask(_headers(app))
+    asked = run.ask()
     if asked is None:
-        return skip("the server has no example to ask with (PAGE=off, or no dynolite)")
+        return skip("the server has no example to ask with")
     seconds, reply = asked
     limit = app.platform.request_seconds
     if not reply.ok:
@@ -89,7 +97,7 @@ def memory(app: App) -> Finding:
     run = _run(app)
     if run is None or run.ready is None:
         return skip("not ready")
-    run.ask_all(_headers(app))
+    answered = run.ask_all()
     used, count = memory_of(run.process.pid)
     if not count:
         return skip("only Linux tells")
@@ -98,6 +106,9 @@ def memory(app: App) -> Finding:
     fix = f"set WEB_CONCURRENCY to {max(1, count - 2)}, or a smaller model: tools/export.py --quantize dynamic"
     if used > limit * MB:
         return fail(told, fix)
+    if not answered:
+        fix = "pack the model with golden samples: tools/export.py; or look at it there, under load"
+        return warn(f"{told}, but it has not predicted yet: no request of the doctor's was answered", fix)
     return warn(told, fix) if used > _NEARLY * limit * MB else ok(told)
 
 
@@ -122,16 +133,7 @@ def stop(app: App) -> Finding:
 
 
 def _run(app: App) -> Run | None:
-    return app.run if web_line(app) is not None else None
-
-
-def _headers(app: App) -> dict[str, str]:
-    """A key that the server takes, if its settings hold one in plain."""
-    for part in app.environ.get("API_KEYS", "").replace(",", " ").split():
-        key = part.rpartition(":")[2]
-        if ":sha256:" not in part:
-            return {"Authorization": f"Bearer {key}"}
-    return {}
+    return app.run if command_of(app) is not None else None
 
 
 CHECKS = (

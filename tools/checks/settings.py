@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.errors import SettingError
 from runtime.settings import from_env
 from tools.checks.base import App, Check, Finding, fail, ok, skip, warn
-from tools.checks.processes import web_line
+from tools.checks.commands import command_of
 
 _PORT = "28473"  # one that nobody would write into a file
 
@@ -21,11 +21,15 @@ def settings(app: App) -> Finding:
     try:
         read = from_env(app.environ)
     except SettingError as error:
-        return fail(str(error), "correct the config var; docs/settings.md has them all")
+        return fail(str(error), "correct the setting; docs/settings.md has them all")
     if not (read.model_url or read.model_base64 or read.models):
-        return fail(
-            "no model is named", "set MODEL_URL (here: --set MODEL_URL=..., there: heroku config:set MODEL_URL=...)"
-        )
+        there = {
+            "heroku": "heroku config:set MODEL_URL=...",
+            "render": "in envVars of render.yaml",
+            "fly": "in [env] of fly.toml",
+            "cloudrun": "in env of deploy/cloud-run.yaml",
+        }.get(app.platform.name, "in its environment")
+        return fail("no model is named", f"set MODEL_URL (here: --set MODEL_URL=..., there: {there})")
     size = sum(len(name) + len(value) for name, value in app.environ.items())
     if app.platform.name == "heroku" and size > 32 << 10:
         return fail(
@@ -36,19 +40,19 @@ def settings(app: App) -> Finding:
 
 def port(app: App) -> Finding:
     """The port is the platform's, and the address one that its router reaches."""
-    command = web_line(app)
+    command = command_of(app)
     if command is None:
-        return skip("no web process")
+        return skip("nothing is started")
     found = gunicorn_settings(app)
     if found is None:
-        literal = re.search(r"--?p(?:ort)?[ =]*(\d{2,5})\b|:(\d{2,5})\b", command)
+        literal = re.search(r"--?p(?:ort)?[ =]*(\d{2,5})\b|:(\d{2,5})\b", command.line)
         if literal:
-            return fail(f"the Procfile binds {literal[1] or literal[2]}, not $PORT", "give it $PORT")
+            return fail(f"{command.where} binds {literal[1] or literal[2]}, not $PORT", "give it $PORT")
         return skip("gunicorn's settings cannot be read")
     for address in re.findall(r"[^\s'\[\],]+:\d+", found.get("bind", "")):
         host, _, number = address.rpartition(":")
         if number != _PORT:
-            fix = 'leave --bind out of the Procfile; in gunicorn.conf.py: bind = f"0.0.0.0:{os.environ["PORT"]}"'
+            fix = 'leave --bind to gunicorn.conf.py; there: bind = f"0.0.0.0:{os.environ["PORT"]}"'
             return fail(f"gunicorn binds {address}, not $PORT", fix)
         if host in ("127.0.0.1", "localhost"):
             return fail(
@@ -94,7 +98,10 @@ def grace(app: App) -> Finding:
     if found is None:
         return skip("gunicorn's settings cannot be read")
     own, limit = float(found.get("graceful_timeout", 30)), app.platform.grace_seconds
-    fix = f"set GRACEFUL_SECONDS to {limit / 2 - 1:g} or less (gunicorn's graceful_timeout)"
+    fix = f"set GRACEFUL_SECONDS to {max(1, int(limit / 2) - 1)} or less (gunicorn's graceful_timeout)"
+    asked = {"fly": "kill_timeout in fly.toml", "render": "maxShutdownDelaySeconds in render.yaml"}
+    if app.platform.name in asked:
+        fix += f", or {asked[app.platform.name]} to {2 * own + 2:g}"
     if own > limit:
         return fail(f"a stop may take {own:g} s, SIGKILL comes after {limit:g}", fix)
     if 2 * own >= limit:
@@ -104,10 +111,10 @@ def grace(app: App) -> Finding:
 
 def gunicorn_settings(app: App) -> dict[str, str] | None:
     """What gunicorn says its settings are, by name: its file, its arguments and the environment together."""
-    command = web_line(app)
-    if command is None or "gunicorn" not in command:
+    command = command_of(app)
+    if command is None or "gunicorn" not in command.line:
         return None
-    return _printed(app.root, app.python, command, tuple(sorted(app.environ.items())))
+    return _printed(app.root, app.python, command.line, tuple(sorted(app.environ.items())))
 
 
 @cache
