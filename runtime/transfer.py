@@ -10,7 +10,6 @@ import contextlib
 import datetime as dt
 import email.utils
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from runtime import session
 from runtime.errors import ArtifactError, SourceError
 from runtime.part import Part
 from runtime.settings import shown_url
@@ -30,7 +30,6 @@ _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS, _MOST_REDIRECTS = {301, 302, 303, 307, 308}, 5
 _CHUNK = 1 << 18
 _SKEW_SECONDS = 240.0  # stores refuse signatures that are off by 5 to 15 minutes
-_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _HINTS = {
     400: ": is the region right? (AWS_REGION)",
     301: ": the bucket is in another region (AWS_REGION)",
@@ -41,7 +40,10 @@ _HINTS = {
 
 
 class TransientError(SourceError):
-    """A failure that a moment may cure; `wait` is what the host asked for, in seconds."""
+    """A failure that a moment may cure: what has come stays and is gone on with.
+
+    `wait` is what the host asked for, in seconds.
+    """
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -174,7 +176,7 @@ def _chunks(reply: requests.Response, remote: Remote, deadline: float) -> Iterat
             done += len(chunk)
             yield chunk
             if time.monotonic() > deadline:
-                raise SourceError(f"{shown} was not fetched in time ({done} bytes came)")
+                raise TransientError(f"{shown} was not fetched in time ({done} bytes came)")
     except urllib3.exceptions.ReadTimeoutError:
         raise TransientError(f"{shown} fell silent after {done} bytes") from None
     except (urllib3.exceptions.HTTPError, ConnectionError):
@@ -189,45 +191,49 @@ def _open(remote: Remote, headers: Mapping[str, str], deadline: float) -> Iterat
     import requests  # noqa: PLC0415 - a quarter of the start's time, and not needed where nothing is fetched
 
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # it would lend .netrc's passwords to whatever host the model is on
-            session.verify = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), True)
-            with _follow(session, remote, dict(headers), deadline) as reply:
-                yield reply
+        with session.new() as opened, _follow(opened, remote, dict(headers), deadline) as reply:
+            yield reply
     except requests.RequestException as error:
-        if _untrusted(error):
+        if session.untrusted(error):
             # Trying again makes it no better.
             raise SourceError(f"{shown_url(remote.url)}: its TLS certificate is not trusted") from None
-        raise TransientError(f"{shown_url(remote.url)}: {_reason(error)}") from None
+        raise TransientError(f"{shown_url(remote.url)}: {session.reason(error)}") from None
 
 
-def _follow(session: requests.Session, remote: Remote, headers: dict[str, str], deadline: float) -> requests.Response:
+def _follow(opened: requests.Session, remote: Remote, headers: dict[str, str], deadline: float) -> requests.Response:
     url, corrected = remote.url, False
     for _ in range(_MOST_REDIRECTS + 2):
-        reply = _get(session, remote, url, headers, deadline)
+        reply = _get(opened, remote, url, headers, deadline)
         skew = _skew(reply)
         if reply.status_code == 403 and remote.sign and not corrected and abs(skew - remote.clock) > _SKEW_SECONDS:
             # This machine's clock is off: sign once more, by the host's.
             remote.clock, corrected = skew, True
         elif reply.status_code in _REDIRECTS and "Location" in reply.headers:
-            target = urljoin(url, reply.headers["Location"])
-            if urlsplit(target).scheme not in ("http", "https") or (url[:6] == "https:" and target[:6] != "https:"):
-                raise SourceError(f"{shown_url(remote.url)} redirects away from https")
-            url = target
+            url = _redirected(remote, url, reply.headers["Location"])
         else:
             return reply
         reply.close()
     raise SourceError(f"{shown_url(remote.url)} redirects in circles")
 
 
-def _get(
-    session: requests.Session, remote: Remote, url: str, headers: Mapping[str, str], deadline: float
-) -> requests.Response:
-    import requests.utils  # noqa: PLC0415 - see _open
+def _redirected(remote: Remote, url: str, location: str) -> str:
+    """Where a reply of `url` leads; SourceError if nobody should go there."""
+    try:
+        target = urljoin(url, location)
+        scheme, host, _ = _origin(target)
+    except ValueError:
+        raise SourceError(f"{shown_url(remote.url)} redirects to what is no URL") from None
+    if scheme not in ("http", "https") or not host or (url[:6] == "https:" and scheme != "https"):
+        raise SourceError(f"{shown_url(remote.url)} redirects away from https")
+    return target
 
+
+def _get(
+    opened: requests.Session, remote: Remote, url: str, headers: Mapping[str, str], deadline: float
+) -> requests.Response:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise SourceError(f"{shown_url(remote.url)} was not fetched in time")
+        raise TransientError(f"{shown_url(remote.url)} was not fetched in time")
     sent = {"Accept-Encoding": "identity", "User-Agent": "dynolite", **headers}
     home = _origin(url) == _origin(remote.url)
     sign = remote.sign() if home and remote.sign else None
@@ -237,8 +243,8 @@ def _get(
         there = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=remote.clock)
         sent["x-amz-date"] = there.strftime("%Y%m%dT%H%M%SZ")
     timeout = (min(_CONNECT_SECONDS, left), min(_SILENCE_SECONDS, left))
-    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-    return session.get(
+    proxies = session.proxies(url)
+    return opened.get(
         url, headers=sent, auth=sign, stream=True, allow_redirects=False, timeout=timeout, proxies=proxies
     )
 
@@ -279,26 +285,3 @@ def _too_large(remote: Remote, max_bytes: int) -> ArtifactError:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _untrusted(error: BaseException | None) -> bool:
-    """Whether it is about the host's certificate; a handshake may also break."""
-    import ssl  # noqa: PLC0415 - see _open
-
-    while error and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__context__
-    return error is not None
-
-
-def _reason(error: Any) -> str:
-    """A network error in a few words: its own text holds the whole URL, and secrets with it."""
-    words = {
-        "ConnectTimeout": "no connection in time",
-        "ReadTimeout": "it fell silent",
-        "SSLError": "the TLS handshake failed",
-        "ProxyError": "the proxy cannot reach it",
-        "ConnectionError": "no connection",
-        "ChunkedEncodingError": "the connection broke",
-        "InvalidURL": "not a URL",
-    }
-    return words.get(type(error).__name__, type(error).__name__)

@@ -6,9 +6,7 @@ import datetime as dt
 import hashlib
 import itertools
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 from runtime import transfer
 from runtime.errors import ArtifactError, SourceError
 from runtime.settings import from_env
-from tests import hosts
+from tests import certificates, hosts
 from tests.hosts import Host
 from tests.runtime.fetching import DIGEST, MODEL, fetch, fetch_once, kept
 
@@ -168,28 +166,18 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(host: Host, folder
     assert not {"x-api-key", "cookie", "authorization"} & elsewhere.seen[0].headers.keys()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate")
 def test_a_certificate_that_nobody_vouches_for_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TLS is verified; an own authority is trusted by SSL_CERT_FILE."""
-    both = tmp_path / "both.pem"
-    command = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    made = subprocess.run(
-        ["openssl", *command.split(), "-keyout", str(both), "-out", str(tmp_path / "certificate.pem")],
-        capture_output=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    with both.open("ab") as file:
-        file.write((tmp_path / "certificate.pem").read_bytes())
+    both, alone = certificates.make(tmp_path)
     with hosts.run(both) as host:
         host.files["/m.tflite"] = MODEL
         with pytest.raises(SourceError, match="its TLS certificate is not trusted"):
             fetch(folder, f"{host.url}/m.tflite#sha256={DIGEST}", seconds=60.0)  # told at once all the same
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(alone))
         assert fetch(folder, f"{host.url}/m.tflite#sha256={DIGEST}").sha256 == DIGEST
 
 
