@@ -55,8 +55,7 @@ def publish(
 
     Raises CatalogueError if the version exists with another content or is yanked, StoreError.
     """
-    if not index.EXACT.fullmatch(version):
-        raise CatalogueError(f"{version!r} is no version: expected MAJOR.MINOR.PATCH (--version)")
+    check_version(version)
     url = f"{version}/{name}-{found.digest[:12]}.tflite"
     known = _read(store, name)[0]["versions"].get(version)
     if known:
@@ -64,7 +63,7 @@ def publish(
     path = f"{name}/{url}"
     missing = store.size(path) != found.size
     if missing:
-        store.upload(path, found.path, tick)
+        _upload(store, path, found, tick)
     entry = {"url": url, "sha256": found.digest, "bytes": found.size, "created": _now()}
     if found.manifest:
         entry["quantization"] = found.manifest.quantization
@@ -84,8 +83,16 @@ def publish(
             moved.append(target)
 
     _rewrite(store, name, change, holds=lambda document: version in document["versions"])
+    if store.size(path) is None:  # somebody has pruned it just before it was listed again
+        _upload(store, path, found, tick)
     changed = missing or known is None or bool(moved)
     return Published(name, version, path, found.digest, found.size, known is None, changed, tuple(moved))
+
+
+def check_version(version: str) -> None:
+    """Raise CatalogueError for what is no version."""
+    if not index.EXACT.fullmatch(version):
+        raise CatalogueError(f"{version!r} is no version: expected MAJOR.MINOR.PATCH (--version)")
 
 
 def promote(store: Store, name: str, version: str, channel: str) -> str:
@@ -148,9 +155,10 @@ def yank(store: Store, name: str, version: str) -> dict[str, str]:
 
 
 def prune(store: Store, name: str, keep: int) -> list[str]:
-    """Take away all but the `keep` newest versions and those that channels stand at or go back to; what went.
+    """Take away what is older than the `keep` newest versions that are not yanked; what went.
 
-    The index goes first: nobody is sent to a file that is gone. Raises CatalogueError, StoreError.
+    Those that channels stand at or go back to stay. The index goes first: nobody is sent to a file that is gone.
+    Raises CatalogueError, StoreError.
     """
     gone: dict[str, str] = {}
 
@@ -160,14 +168,22 @@ def prune(store: Store, name: str, keep: int) -> list[str]:
             stands[key] for stands in document["channels"].values() for key in ("version", "previous") if key in stands
         }
         versions = document["versions"]
-        kept |= set(sorted(versions, key=index.order)[-keep:])
+        usable = sorted((key for key, item in versions.items() if not item.get("yanked")), key=index.order)[-keep:]
+        kept |= {version for version in versions if not usable or index.order(version) >= index.order(usable[0])}
         for version in sorted(set(versions) - kept, key=index.order):
             gone[version] = versions.pop(version)["url"]
 
     _rewrite(store, name, change, must_exist=True)
-    for url in gone.values():
+    listed = {item["url"] for item in _read(store, name)[0]["versions"].values()}  # perhaps published again by now
+    for url in set(gone.values()) - listed:
         store.delete(f"{name}/{url}")
     return list(gone)
+
+
+def _upload(store: Store, path: str, found: artifact.Artifact, tick: Tick) -> None:
+    store.upload(path, found.path, tick)
+    if store.size(path) is None:
+        raise StoreError(f"{path} was uploaded without an error, but it is not there: does this host keep files?")
 
 
 def load(store: Store, name: str) -> Index | None:

@@ -15,6 +15,12 @@ from obstore.store import from_url
 from runtime.settings import shown_url
 from tools.stores import ConflictError, StoreError, Tick, pieces, without_secrets
 
+# Where who has no key asks for one, and is answered on the clouds' own machines only.
+_METADATA = ("/latest/api/token", "/latest/meta-data/", "/metadata/identity/")
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY",
+}
 _WHOLE = 32 << 20  # files up to this size go in one request
 
 
@@ -94,5 +100,8 @@ class ObjectStore:
         except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError):
             raise StoreError(f"{shown} refuses access: are the credentials set, and may they write?") from None
         except (exceptions.BaseError, ValueError, OSError) as error:
+            keys = _KEYS.get(urlsplit(self._url).scheme)
+            if keys and any(path in str(error) for path in _METADATA):
+                raise StoreError(f"{shown}: there are no credentials: set {keys}") from None
             told = without_secrets(str(error), os.environ).strip().splitlines() or [type(error).__name__]
             raise StoreError(f"{shown}: {told[0][:300]}") from None

@@ -83,7 +83,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         if name != "yank":
             made.add_argument("--channel", default=index.LATEST, help="default: latest")
     made = command("prune", "remove old versions; those that channels stand at or go back to stay", "DEST")
-    made.add_argument("--keep", type=_positive, required=True, metavar="N", help="how many of the newest stay")
+    made.add_argument("--keep", type=_positive, required=True, metavar="N", help="how many that are not yanked stay")
     made = command("verify", "fetch as a server would, check the digest, replay the samples", "URL")
     made.add_argument("--version", default="", help="the version, channel or range to verify (default: latest)")
     return parser.parse_args(argv)

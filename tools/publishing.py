@@ -15,9 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from runtime import artifact, index, settings, source, trial
+from runtime.errors import SourceError
 from runtime.settings import shown_url
+from runtime.transfer import TransientError
 from tools import catalogue, stores
 from tools.catalogue import CatalogueError, Published
+
+_RETRY_SECONDS = 10.0  # somebody waits for the answer
 
 
 def publish(path: Path, destination: str, console: Console, **options: Any) -> tuple[Published, str]:
@@ -32,6 +36,7 @@ def publish(path: Path, destination: str, console: Console, **options: Any) -> t
         raise CatalogueError(f"{name!r} is no model's name: letters, digits, '_', '.' and '-' (--name)")
     if found.manifest is None and not options.get("version"):
         raise CatalogueError(f"{path.name} has no manifest: say which version it is (--version 1.0.0)")
+    catalogue.check_version(version)
     if found.manifest and found.manifest.version != version:
         raise CatalogueError(
             f"{path.name} says it is {found.manifest.version}: export it as {version}, or leave --version"
@@ -110,7 +115,11 @@ def verify(url: str, version: str) -> dict[str, Any]:
         environ |= {"MODEL_URL": url, "CACHE_DIR": folder} | ({"MODEL_VERSION": version} if version else {})
         read = settings.from_env(environ)
         started = time.monotonic()
-        found = source.fetch(read.models[0], read, source.Ask(started + read.fetch_seconds))
+        ask = source.Ask(started + read.fetch_seconds, retry_until=started + _RETRY_SECONDS)
+        try:
+            found = source.fetch(read.models[0], read, ask)
+        except TransientError as error:
+            raise SourceError(f"{error}; given up after {time.monotonic() - started:.0f} s") from None
         fetched = time.monotonic()
         passed = trial.spawned(Path(found.path), read.trial_seconds)
         size = Path(found.path).stat().st_size

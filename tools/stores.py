@@ -15,19 +15,17 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-import requests
-
-from runtime import casters
-from runtime.settings import shown_url
 from tools.errors import ExportError
 
 Tick = Callable[[int], None]
 CHUNK = 1 << 20
+_UNFINISHED, _STALE_SECONDS = ".publish-", 3600.0
 _PLACES = {"s3": "BUCKET", "gs": "BUCKET", "az": "CONTAINER", "http": "HOST", "https": "HOST"}
 
 
@@ -70,6 +68,8 @@ def open_store(url: str) -> Store:
         place = _PLACES[scheme]
         raise StoreError(f"{scheme}:// names no {place.lower()}: expected {scheme}://{place}/PREFIX")
     if scheme in ("http", "https"):
+        from tools.web_store import Web  # noqa: PLC0415 - it imports this module
+
         return Web(url, os.environ.get("PUBLISH_AUTH", ""))
     if scheme in ("s3", "gs", "az"):
         from tools.object_stores import ObjectStore  # noqa: PLC0415 - obstore is for those who publish there
@@ -105,6 +105,7 @@ class Folder:
     def upload(self, path: str, source: Path, tick: Tick) -> None:
         """See Store."""
         with self._writing(path) as target:
+            self._clear(path.partition("/")[0])
             self._put(target, pieces(source, tick))
 
     def size(self, path: str) -> int | None:
@@ -132,9 +133,16 @@ class Folder:
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror}") from None
 
+    def _clear(self, model: str) -> None:
+        """Take away what publishers that were killed have left below a model; who still writes does so all the time."""
+        for path in (self._folder / model).rglob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
+
     def _put(self, target: Path, content: Iterator[bytes]) -> None:
         """Write it whole or not at all; readable by all, for a web server may serve it."""
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".publish-")
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 for piece in content:
@@ -145,75 +153,6 @@ class Folder:
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)
-
-
-class Web:
-    """A web server that takes PUT and answers GET, HEAD and DELETE; ETags guard the index where it knows them."""
-
-    def __init__(self, url: str, auth: str) -> None:
-        parts = urlsplit(url)
-        self._base, self._query = parts._replace(query="", fragment="").geturl().rstrip("/"), parts.query
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Accept-Encoding"] = "identity"
-        if auth:
-            try:
-                self._session.headers.update(casters.auth(auth))
-            except ValueError as error:
-                raise StoreError(f"PUBLISH_AUTH: {error}") from None
-
-    def read(self, path: str) -> tuple[bytes, str] | None:
-        """See Store."""
-        reply = self._ask("GET", path, fine=(200, 404))
-        return None if reply.status_code == 404 else (reply.content, reply.headers.get("ETag", "*"))
-
-    def replace(self, path: str, content: bytes, tag: str) -> None:
-        """See Store."""
-        condition = {"If-Match": tag} if tag not in ("", "*") else {} if tag else {"If-None-Match": "*"}
-        reply = self._ask("PUT", path, data=content, headers=condition, fine=(200, 201, 204, 409, 412))
-        if reply.status_code in (409, 412):
-            raise ConflictError(f"{self._shown(path)} has been changed meanwhile")
-
-    def upload(self, path: str, source: Path, tick: Tick) -> None:
-        """See Store."""
-        length = {"Content-Length": str(source.stat().st_size)}
-        self._ask("PUT", path, data=pieces(source, tick), headers=length, fine=(200, 201, 204))
-
-    def size(self, path: str) -> int | None:
-        """See Store."""
-        reply = self._ask("HEAD", path, fine=(200, 404))
-        return None if reply.status_code == 404 else int(reply.headers.get("Content-Length", "-1"))
-
-    def delete(self, path: str) -> None:
-        """See Store."""
-        self._ask("DELETE", path, fine=(200, 202, 204, 404))
-
-    def folders(self) -> list[str]:
-        """A web server does not tell them."""
-        raise StoreError(f"{self._shown('')} cannot be listed: name the model, {self._shown('NAME')}")
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        fine: tuple[int, ...],
-        data: bytes | Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        url = f"{self._base}/{path}" + (f"?{self._query}" if self._query else "")
-        try:
-            reply = self._session.request(
-                method, url, data=data, headers=headers, timeout=(10, 300), allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise StoreError(f"{self._shown(path)}: {type(error).__name__}") from None
-        if reply.status_code not in fine:
-            hint = " (PUBLISH_AUTH)" if reply.status_code in (401, 403) else ""
-            raise StoreError(f"{self._shown(path)} answered {reply.status_code} to {method}{hint}")
-        return reply
-
-    def _shown(self, path: str) -> str:
-        return shown_url(f"{self._base}/{path}")
 
 
 class Rehearsal:

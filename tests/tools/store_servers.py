@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -108,6 +108,10 @@ class _Dav(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - as the base class names it
 
     def do_PUT(self) -> None:
+        if "Transfer-Encoding" in self.headers:  # beside a length it is an attack; alone, many hosts refuse it
+            self.close_connection = True
+            self._answer(400)
+            return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Authorization") != f"Bearer {SECRET}":
             self._answer(401)
@@ -128,16 +132,24 @@ class _Dav(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Forgetful(_Dav):
+    """One that says yes to each PUT, and keeps nothing."""
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201)
+
+
 class _DavServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # twenty may come at once, and find it asleep
 
 
 @contextmanager
-def web(folder: Path) -> Iterator[Running]:
+def web(folder: Path, handler: type[_Dav] = _Dav) -> Iterator[Running]:
     """A web server that takes PUT."""
     del folder
-    kind = type("Dav", (_Dav,), {"files": {}, "lock": Lock(), "protocol_version": "HTTP/1.1"})
+    kind = type("Dav", (handler,), {"files": {}, "lock": Lock(), "protocol_version": "HTTP/1.1"})
     server = _DavServer(("127.0.0.1", 0), kind)
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -147,6 +159,11 @@ def web(folder: Path) -> Iterator[Running]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def forgetful(folder: Path) -> AbstractContextManager[Running]:
+    """A web server that says it takes PUT, and keeps nothing."""
+    return web(folder, _Forgetful)
 
 
 @contextmanager
