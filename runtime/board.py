@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _PREFIX = "dynolite-run-"
+_MOST_PASSING = 3
 
 
 @dataclass
@@ -20,15 +21,23 @@ class Board:
 
     `reasons`: why a wanted one is not served; `versions`: which one is wanted; `ready`: the files that the master may
     load, as fields of `runtime.source.Found`; `refused`: why a file is not to be tried again, by its digest;
-    `next_look`: when to look again (of `time.monotonic`, which all processes share); `failures`: in a row.
+    `passing`: how often one failed for a reason that may pass, by its digest; `next_look`: when to look again (of
+    `time.monotonic`, which all processes share); `failures`: in a row.
     """
 
     reasons: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     ready: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    passing: dict[str, int] = field(default_factory=dict)
     next_look: float = 0.0
     failures: int = 0
+
+    def refuse(self, sha256: str, reason: str, *, passing: bool) -> None:
+        """Have a file not tried again: at once, or, where the reason may pass, when that has been hoped for often."""
+        self.passing[sha256] = self.passing.get(sha256, 0) + passing
+        if not passing or self.passing[sha256] >= _MOST_PASSING:
+            self.refused[sha256] = reason
 
 
 def read(folder: Path) -> Board:

@@ -81,9 +81,14 @@ def load(settings: Settings, models: Models, item: Wanted, outcome: Outcome) -> 
         except DynoliteError as error:
             reason = str(error)
     if reason:
-        LOG.error("model=%s version=%s not ready: %s", item.key, outcome.version or "?", reason)
+        log_reason(models, item, replace(outcome, reason=reason))
         note_reason(models, item, reason, outcome.version)
     return reason
+
+
+def log_reason(models: Models, item: Wanted, outcome: Outcome) -> None:
+    """Write why a model, or its new version, is not there; by its name, as where it is ready, if that is known."""
+    LOG.error("model=%s version=%s not ready: %s", models.name(item.main), outcome.version or "?", outcome.reason)
 
 
 def serve(settings: Settings, models: Models, item: Wanted, found: Found) -> None:
@@ -114,7 +119,7 @@ def note_reason(models: Models, item: Wanted, reason: str, version: str = "") ->
     if item.key == item.main:
         models.expect(item.key, reason, version)
     else:
-        models.expect_canary(item.main, item.percent, reason)
+        models.expect_canary(item.main, item.percent, reason, version)
 
 
 def in_background(settings: Settings, models: Models) -> Callable[[], None]:
@@ -157,9 +162,9 @@ def _serve_last_good(settings: Settings, models: Models, item: Wanted, outcome: 
         trial.forked(path, seconds, item.model.hooks)
         serve(settings, models, item, found)
         note_reason(models, item, outcome.reason, outcome.version)
-        LOG.warning("model=%s the version that was served last stands in", item.key)
+        LOG.warning("model=%s the version that was served last stands in", models.name(item.main))
     except (DynoliteError, KeyError, TypeError) as error:
-        LOG.warning("model=%s what was served last cannot stand in: %s", item.key, error)
+        LOG.warning("model=%s what was served last cannot stand in: %s", models.name(item.main), error)
 
 
 def _may_stand_in(item: Wanted, note: Mapping[str, Any]) -> bool:

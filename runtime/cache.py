@@ -48,14 +48,14 @@ class Cache:
                 path.unlink()
         return None
 
-    def add(self, part: Path, sha256: str) -> Path:
-        """Give a whole and checked file its name, in one step."""
+    def add(self, part: Path, sha256: str, keep: frozenset[str] = frozenset()) -> Path:
+        """Give a whole and checked file its name, in one step; those under the digests `keep` make no room for it."""
         path = self.folder / f"{sha256}.tflite"
         try:
             part.replace(path)
         except OSError as error:
             raise unwritable(path, error) from None
-        self._tidy(keep={sha256})
+        self._tidy(keep | {sha256})
         return path
 
     def note(self, key: str, kind: str = "json") -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Cache:
                     time.sleep(0.05)
             yield
 
-    def _tidy(self, keep: set[str]) -> None:
+    def _tidy(self, keep: frozenset[str]) -> None:
         """Remove the models used longest ago until the rest fits, never one that was served last."""
         keep = keep | {self.note(path.stem, "good").get("sha256", "") for path in self.folder.glob("*.good")}
         with contextlib.suppress(OSError):

@@ -3,7 +3,7 @@
     forked(work)     a fork of this process (which must have one thread): no start-up time, for the boot
     spawned(module)  a new Python, `python -m MODULE`: beside a running server
 
-Both answer what the child wrote, and how it ended. Neither outlives its parent.
+Both answer what the child wrote, and how it ended. A child does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).resolve().parent.parent
+Tell = Callable[[bytes], object]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a child said (None: it was ended when its time was up), and its exit code (below 0: the signal)."""
+    """What a child said until its end, its exit code (below 0: the signal), and whether its time was up (`late`)."""
 
-    said: bytes | None
+    said: bytes
     code: int | None
+    late: bool
 
     @property
     def how(self) -> str:
@@ -39,21 +41,21 @@ class Answer:
         return f" with {signal.Signals(-self.code).name}" if self.code is not None and self.code < 0 else ""
 
 
-def forked(work: Callable[[], bytes], seconds: float) -> Answer:
-    """Do `work` in a fork that has closed every file but standard error."""
+def forked(work: Callable[[Tell], None], seconds: float) -> Answer:
+    """Do `work` in a fork that has closed every file but standard error; what it tells comes back at once."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         _work(work, writing)
     os.close(writing)
     try:
-        said = _read_until(reading, time.monotonic() + seconds)
+        said, late = _read_until(reading, time.monotonic() + seconds)
     finally:
         os.close(reading)
         if not _exited(child):
             os.kill(child, signal.SIGKILL)
     status = _reap(child)
-    return Answer(said, os.waitstatus_to_exitcode(status) if status is not None else None)
+    return Answer(said, os.waitstatus_to_exitcode(status) if status is not None else None, late)
 
 
 def spawned(module: str, arguments: list[str], seconds: float, environ: Mapping[str, str]) -> Answer:
@@ -67,13 +69,13 @@ def spawned(module: str, arguments: list[str], seconds: float, environ: Mapping[
     ) as process:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         try:
-            said = _read_until(process.stdout.fileno(), time.monotonic() + seconds)
-            if said is not None:
+            said, late = _read_until(process.stdout.fileno(), time.monotonic() + seconds)
+            if not late:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1)
         finally:
             process.kill()
-    return Answer(said, process.returncode)
+    return Answer(said, process.returncode, late)
 
 
 def end_with_parent() -> None:
@@ -87,7 +89,7 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True, name="parent").start()
 
 
-def _work(work: Callable[[], bytes], writing: int) -> None:
+def _work(work: Callable[[Tell], None], writing: int) -> None:
     """The forked child: never returns, and never runs the parent's exit handlers."""
     code = 1
     with contextlib.suppress(BaseException):
@@ -96,7 +98,7 @@ def _work(work: Callable[[], bytes], writing: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, writing)
         os.closerange(writing + 1, 1 << 16)
-        os.write(writing, work())
+        work(lambda said: os.write(writing, said))
         code = 0
     os._exit(code)
 
@@ -107,16 +109,16 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _read_until(reading: int, deadline: float) -> bytes | None:
-    """All that comes before end of file; None when the deadline comes first."""
+def _read_until(reading: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes before end of file, or before the deadline, and whether that came first."""
     answer = b""
     while True:
         ready, _, _ = select.select([reading], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            return None
+            return answer, True
         part = os.read(reading, 1 << 16)
         if not part:
-            return answer
+            return answer, False
         answer += part
 
 

@@ -4,6 +4,7 @@
       SettingError        a setting is missing or bad                 the server does not start
       ArtifactError       not a model, damaged, wrong digest          the model is not ready
         SelfTestError     the interpreter does not give the samples   the model is not ready
+        TrialEndedError   its trial was ended before it could tell    not ready, tried again
       SourceError         the model cannot be fetched                 not ready, tried again
       RequestError        the client's fault
         UnauthorizedError no key, or not the right one
@@ -43,6 +44,10 @@ class ArtifactError(DynoliteError):
 
 class SelfTestError(ArtifactError):
     """The file loads, but the interpreter does not reproduce its golden samples."""
+
+
+class TrialEndedError(ArtifactError):
+    """The file's trial was killed, or had no more time: that says little of the file, and it is tried again."""
 
 
 class SourceError(DynoliteError):

@@ -17,13 +17,17 @@ from runtime.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Another version beside the main one, for `percent` of a hundred clients; `note` says why it is missing."""
+    """Another version beside the main one, for `percent` of a hundred clients.
+
+    `note` says why it, or its new version, is missing; `wanted` which version that is.
+    """
 
     percent: float
     model: Model | None = None
     serial: int = 1
     channels: tuple[str, ...] = ()
     note: str = ""
+    wanted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,11 @@ class Models:
             canary.model.rename(state.name)
         self._keep(key, replace(state, canary=canary))
 
-    def expect_canary(self, key: str, percent: float, note: str) -> None:
+    def expect_canary(self, key: str, percent: float, note: str, wanted: str = "") -> None:
         """Tell why the canary beside the model under `key`, or its new version, is not there; "" when all is well."""
         before = self._by_key.get(key, State(key)).canary
         if note or before:
-            self.put_canary(key, replace(before or Canary(percent), note=note))
+            self.put_canary(key, replace(before or Canary(percent), note=note, wanted=wanted if note else ""))
 
     def get(self, name: str | None = None, serial: int | None = None, channel: str | None = None) -> Model:
         """The model of that name (None: the default), of that serial or channel where they are given.
@@ -141,6 +145,10 @@ class Models:
             return self._states[name]
         except KeyError:
             raise NotFoundError(f"there is no model {name!r}") from None
+
+    def name(self, key: str) -> str:
+        """What the model under a key is called, as far as that is known."""
+        return self._by_key.get(key, State(key)).name
 
     def digest(self, key: str) -> str:
         """SHA-256 of the model that is served under a key, or of the canary beside it (`...@canary`); "" if none."""

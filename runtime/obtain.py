@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from runtime import child, source, trial
-from runtime.errors import ArtifactError, DynoliteError
+from runtime.errors import ArtifactError, DynoliteError, TrialEndedError
 from runtime.machine import memory_limit
 from runtime.model_settings import ModelSettings
 from runtime.settings import Settings, from_env
@@ -48,11 +47,13 @@ class Outcome:
     """What came of one attempt: a file that may be loaded (or is served already), or the `reason` why not.
 
     `version` is the one that is wanted, as far as that is known; `found` what was fetched, even if it is refused.
+    `passing`: the reason is none that lies in the file. With neither file nor reason the attempt is still under way.
     """
 
     found: Found | None = None
     reason: str = ""
     version: str = ""
+    passing: bool = False
 
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
@@ -76,15 +77,13 @@ def forked(asked: ModelSettings, settings: Settings, deadline: float) -> Outcome
         outcome = _fetch(asked, settings, ask)
     else:
         # In a process of its own: it can be ended in time whatever it waits for, and takes its libraries with it.
-        def work() -> bytes:
-            return json.dumps(asdict(_fetch(asked, settings, ask))).encode()
+        def work(tell: child.Tell) -> None:
+            telling = replace(ask, chose=lambda version: tell(_line("", Outcome(version=version))))
+            tell(_line("", _fetch(asked, settings, telling)))
 
         answer = child.forked(work, left)
-        try:
-            outcome = _read(json.loads(answer.said or b""))
-        except ValueError:
-            ended = f"ended{answer.how}" if answer.said is not None else f"had {left:.0f} s at the start (BOOT_SECONDS)"
-            return Outcome(reason=f"the process that fetches {ended}; trying on")
+        ended = f"had {left:.0f} s at the start (BOOT_SECONDS)" if answer.late else f"ended{answer.how}"
+        outcome = _last(answer, "", f"the process that fetches {ended}; trying on")
     if outcome.found is None or outcome.reason:
         return outcome
     seconds = min(settings.trial_seconds, max(1.0, deadline - time.monotonic()))
@@ -99,13 +98,8 @@ def spawned(settings: Settings, serving: Mapping[str, str], refused: Mapping[str
     seconds = len(wanted(settings)) * (settings.fetch_seconds + settings.trial_seconds) + 10
     argument = json.dumps({"serving": serving, "refused": refused})
     answer = child.spawned("runtime.obtain", [argument], seconds, os.environ)
-    outcomes = {}
-    for line in (answer.said or b"").decode().splitlines():
-        with contextlib.suppress(ValueError):  # a line that a crash cut off
-            told = json.loads(line)
-            outcomes[told["key"]] = _read(told)
-    missing = Outcome(reason=f"the process that fetches was ended{answer.how}; it is started again")
-    return {item.key: outcomes.get(item.key, missing) for item in wanted(settings)}
+    ended = f"the process that fetches was ended{answer.how}; it is started again"
+    return {item.key: _last(answer, item.key, ended) for item in wanted(settings)}
 
 
 def main(argv: list[str]) -> int:
@@ -113,16 +107,21 @@ def main(argv: list[str]) -> int:
     child.end_with_parent()
     known = json.loads(argv[0])
     settings = from_env(os.environ)
+    ready: set[str] = set()  # the master is yet to load them
     for item in wanted(settings):
-        outcome = _attempt(item, settings, known["serving"].get(item.key, ""), known["refused"])
-        sys.stdout.write(json.dumps({"key": item.key} | asdict(outcome)) + "\n")
-        sys.stdout.flush()
+        deadline, serving = time.monotonic() + settings.fetch_seconds, known["serving"].get(item.key, "")
+        ask = source.Ask(deadline, serving, keep=frozenset(ready))
+        outcome = _attempt(item, settings, ask, known["refused"])
+        if outcome.found and not outcome.reason:
+            ready.add(outcome.found.sha256)
+        _print(item.key, outcome)
     return 0
 
 
-def _attempt(item: Wanted, settings: Settings, serving: str, refused: Mapping[str, str]) -> Outcome:
-    outcome = _fetch(item.model, settings, source.Ask(time.monotonic() + settings.fetch_seconds, serving))
-    if outcome.found is None or outcome.found.sha256 == serving:
+def _attempt(item: Wanted, settings: Settings, ask: source.Ask, refused: Mapping[str, str]) -> Outcome:
+    telling = replace(ask, chose=lambda version: _print(item.key, Outcome(version=version)))
+    outcome = _fetch(item.model, settings, telling)
+    if outcome.found is None or outcome.found.sha256 == ask.serving:
         return outcome
     if outcome.found.sha256 in refused:
         return replace(outcome, reason=refused[outcome.found.sha256])
@@ -132,8 +131,13 @@ def _attempt(item: Wanted, settings: Settings, serving: str, refused: Mapping[st
 
 def _fetch(asked: ModelSettings, settings: Settings, ask: source.Ask) -> Outcome:
     chosen = [""]
+
+    def chose(version: str) -> None:
+        chosen[0] = version
+        ask.chose(version)
+
     try:
-        found = source.fetch(asked, settings, replace(ask, chose=lambda version: chosen.__setitem__(0, version)))
+        found = source.fetch(asked, settings, replace(ask, chose=chose))
     except DynoliteError as error:
         return Outcome(None, str(error), chosen[0])
     except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the URL, and secrets with it
@@ -148,14 +152,30 @@ def _tried(outcome: Outcome, attempt: Callable[[Path], trial.Passed]) -> Outcome
         passed = attempt(Path(outcome.found.path))
         _refuse_unsure(outcome.found, passed)
     except DynoliteError as error:
-        return replace(outcome, reason=str(error))
+        return replace(outcome, reason=str(error), passing=isinstance(error, TrialEndedError))
     return replace(outcome, version=outcome.version or passed.version)
 
 
-def _read(told: dict[str, Any]) -> Outcome:
-    """An outcome from the JSON of another process."""
-    found = Found(**{**told["found"], "channels": tuple(told["found"]["channels"])}) if told["found"] else None
-    return Outcome(found, told["reason"], told["version"])
+def _print(key: str, outcome: Outcome) -> None:
+    sys.stdout.buffer.write(_line(key, outcome))
+    sys.stdout.flush()
+
+
+def _line(key: str, outcome: Outcome) -> bytes:
+    """An outcome for another process."""
+    return json.dumps({"key": key} | asdict(outcome)).encode() + b"\n"
+
+
+def _last(answer: child.Answer, key: str, ended: str) -> Outcome:
+    """The last that a process told under this key; for the reason `ended`, where that was not its last word."""
+    outcome = Outcome()
+    for line in answer.said.decode().splitlines():
+        with contextlib.suppress(ValueError):  # a line that a crash cut off
+            told = json.loads(line)
+            if told.pop("key") == key:
+                found = told["found"] and Found(**{**told["found"], "channels": tuple(told["found"]["channels"])})
+                outcome = Outcome(**{**told, "found": found})
+    return outcome if outcome.found or outcome.reason else replace(outcome, reason=ended)
 
 
 def _refuse_unsure(found: Found, passed: trial.Passed) -> None:

@@ -83,20 +83,20 @@ def _look(settings: Settings, models: Models, folder: Path, master: int, *, forg
     """
     before = board.read(folder)
     if forget:
-        before.refused = {}
+        before.refused, before.passing = {}, {}
     items = {item.key: item for item in obtain.wanted(settings)}
     # A canary at the main version is not loaded twice: what is served for it is the main one.
     serving = {key: models.digest(key) or models.digest(item.main) for key, item in items.items()}
-    now = Board(refused=dict(before.refused))
+    now = Board(refused=dict(before.refused), passing=dict(before.passing))
     for key, outcome in obtain.spawned(settings, serving, before.refused).items():
         found = outcome.found
         if outcome.reason:
             now.reasons[key] = outcome.reason
             now.versions[key] = outcome.version
             if found:
-                now.refused[found.sha256] = outcome.reason
+                now.refuse(found.sha256, outcome.reason, passing=outcome.passing)
             if outcome.reason != before.reasons.get(key):
-                LOG.error("model=%s version=%s not ready: %s", key, now.versions[key] or "?", outcome.reason)
+                boot.log_reason(models, items[key], outcome)
         elif found and found.sha256 != serving[key]:
             now.ready[key] = asdict(found)
     now.failures = before.failures + 1 if now.reasons else 0
@@ -105,7 +105,8 @@ def _look(settings: Settings, models: Models, folder: Path, master: int, *, forg
     _show(settings, models, now)
     if not now.ready or os.getppid() != master:
         return False
-    LOG.info("new versions are ready: %s", ", ".join(f"{key} {file['version']}" for key, file in now.ready.items()))
+    ready = (f"{models.name(items[key].main)} {file['version']}" for key, file in now.ready.items())
+    LOG.info("new versions are ready: %s", ", ".join(ready))
     os.kill(master, signal.SIGHUP)
     return True
 

@@ -113,7 +113,8 @@ def _load_ready(settings: Settings, now: Board) -> None:
         outcome = Outcome(found, "", found.version)
         if reason := boot.load(settings, models, items[key], outcome):
             now.reasons[key], now.versions[key] = reason, outcome.version
-            now.refused[found.sha256] = reason
+            # A file that is gone, or cannot be opened, may still be right.
+            now.refuse(found.sha256, reason, passing=not os.access(found.path, os.R_OK))
     now.ready = {}
 
 

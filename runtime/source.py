@@ -57,13 +57,14 @@ class Ask:
     """One attempt: until when (of `time.monotonic`), and the digest that is `serving`, which need not be looked at.
 
     After `retry_until` what fails is not tried again. `chose` is told the version that is wanted, as soon as the index
-    says.
+    says. `keep`: digests of files that the cache must not lose although none of them has been served.
     """
 
     deadline: float
     serving: str = ""
     retry_until: float = math.inf
-    chose: Callable[[str], None] = lambda _: None
+    chose: Callable[[str], object] = lambda _: None
+    keep: frozenset[str] = frozenset()
 
 
 def fetch(wanted: ModelSettings, settings: Settings, ask: Ask) -> Found:
@@ -72,7 +73,7 @@ def fetch(wanted: ModelSettings, settings: Settings, ask: Ask) -> Found:
     Raises SourceError (another try may help) or ArtifactError (the file is wrong).
     """
     if wanted.base64:
-        return _inline(wanted, settings)
+        return _inline(wanted, settings, ask)
     if is_local(wanted):
         return _local(wanted, settings, ask)
     _refuse_open_road(wanted)
@@ -182,13 +183,13 @@ def _download(road: _Road, sha256: str) -> tuple[Path, str]:
     if received.unchanged and path:
         part.path.unlink(missing_ok=True)
         return path, known["sha256"]
-    path = road.kept.add(part.path, received.sha256)
+    path = road.kept.add(part.path, received.sha256, road.ask.keep)
     if received.etag and not sha256:
         road.kept.write_note(key, {"etag": received.etag, "sha256": received.sha256})
     return path, received.sha256
 
 
-def _inline(wanted: ModelSettings, settings: Settings) -> Found:
+def _inline(wanted: ModelSettings, settings: Settings, ask: Ask) -> Found:
     """Decode MODEL_BASE64: a model, or a gzip of one."""
     label = f"MODEL_BASE64{wanted.label}"
     try:
@@ -209,7 +210,7 @@ def _inline(wanted: ModelSettings, settings: Settings) -> Found:
         with part:
             part.write(content)
             part.digest()
-        path = kept.add(part.path, digest)
+        path = kept.add(part.path, digest, ask.keep)
     return Found(str(path), digest)
 
 

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import child
-from runtime.child import Answer
-from runtime.errors import ArtifactError, DynoliteError, SelfTestError
+from runtime.child import Answer, Tell
+from runtime.errors import ArtifactError, DynoliteError, SelfTestError, TrialEndedError
 
 # Without model.Limits here: its module brings NumPy, which the process that spawns trials has no other use for.
 _PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "OPENBLAS_NUM_THREADS")
 _KINDS = {"self-test": SelfTestError, "artifact": ArtifactError}
+# Sent from outside, by a kernel that is short of memory or by whoever stops processes; no file does that to itself.
+_KILLS = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,23 @@ class Passed:
 def forked(path: Path, seconds: float, hooks: str = "") -> Passed:
     """Try the file, with these hooks, in a fork of this process (which must have one thread).
 
-    Raises ArtifactError, SelfTestError.
+    Raises ArtifactError, SelfTestError; TrialEndedError where the file may be right all the same.
     """
 
-    def examine() -> bytes:
+    def examine(tell: Tell) -> None:
         os.environ.clear()
         _silence()
         _volunteer()
-        return _examine(path, hooks)
+        tell(_examine(path, hooks))
 
     return _judge(child.forked(examine, seconds), seconds)
 
 
 def spawned(path: Path, seconds: float, memory: int = 0, hooks: str = "") -> Passed:
-    """Try the file in a new Python with a clean environment. `memory`: bytes it may take, 0 for no limit."""
+    """Try the file in a new Python with a clean environment. `memory`: bytes it may take, 0 for no limit.
+
+    Raises what `forked` does.
+    """
     environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     arguments = [str(path.absolute()), str(memory), str(int(seconds) + 5), hooks]
     return _judge(child.spawned("runtime.trial", arguments, seconds, environ), seconds)
@@ -62,7 +67,7 @@ def main(argv: list[str]) -> int:
     child.end_with_parent()
     _silence()
     _volunteer()
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # the second would be a SIGKILL
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory:
         from runtime import interpreter  # noqa: PLC0415 - see _PASSED_ON
@@ -104,13 +109,18 @@ def _examine(path: Path, hooks_name: str) -> bytes:
 
 
 def _judge(answer: Answer, seconds: float) -> Passed:
-    if answer.said is None or answer.code == -signal.SIGXCPU:
-        raise ArtifactError(f"the file's trial was ended after {seconds:g} s: it hangs or is too large (TRIAL_SECONDS)")
+    if answer.late or answer.code == -signal.SIGXCPU:
+        raise TrialEndedError(
+            f"the file's trial was ended after {seconds:g} s: it hangs or is too large (TRIAL_SECONDS)"
+        )
     try:
         told = json.loads(answer.said)
     except ValueError:
-        hint = " for want of memory" if answer.code == -signal.SIGKILL else ": export it again, for this interpreter"
-        raise ArtifactError(f"the file crashes the interpreter{answer.how}{hint}") from None
+        if answer.code in _KILLS:
+            raise TrialEndedError(f"the file's trial was ended{answer.how}: is there memory for it?") from None
+        raise ArtifactError(
+            f"the file crashes the interpreter{answer.how}: export it again, for this interpreter"
+        ) from None
     if "kind" in told:
         raise _KINDS[told["kind"]](told["why"])
     return Passed(told["manifest"], told["version"])

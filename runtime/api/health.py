@@ -44,17 +44,18 @@ def live(service: Service, request: Request) -> Reply:
 
 def _describe(state: State, known: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"model": state.name, "ready": state.model is not None}
-    if state.model is None:
-        return told | {"reason": state.reason or "loading"} if known else told
-    source = state.model.artifact
-    told["version"] = source.version
+    if state.model is not None:
+        told["version"] = state.model.artifact.version
     if not known:
         return told
+    if state.wanted:
+        told["wanted"] = state.wanted
+    if state.model is None:
+        return told | {"reason": state.reason or "loading"}
+    source = state.model.artifact
     told["sha256"] = source.digest
     if source.manifest:
         told["quantization"] = source.manifest.quantization
-    if state.wanted:
-        told["wanted"] = state.wanted
     if state.note:
         told["note"] = state.note
     if state.canary:
@@ -66,6 +67,8 @@ def _describe_canary(canary: Canary) -> dict[str, Any]:
     told: dict[str, Any] = {"percent": canary.percent, "ready": canary.model is not None}
     if canary.model:
         told |= {"version": canary.model.artifact.version, "sha256": canary.model.artifact.digest}
+    if canary.wanted:
+        told["wanted"] = canary.wanted
     if canary.note:
         told["note"] = canary.note
     return told
