@@ -169,12 +169,14 @@ class Run:
             self._wait_ready(_LONGEST_WAIT)
 
     def _wait_bound(self, seconds: float) -> None:
+        elsewhere = False
         while not self.ended and time.monotonic() - self._started < seconds:
             with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
                 self.bound = time.monotonic() - self._started
                 return
-            if time.monotonic() - self._started > 5 and self.listening():
-                return  # on another port, which will not change
+            if elsewhere:
+                return  # it listened before it was asked, on another port, which will not change
+            elsewhere = time.monotonic() - self._started > 5 and bool(self.listening())
             time.sleep(0.05)
 
     def _wait_ready(self, seconds: float) -> None:
