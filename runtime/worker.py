@@ -36,8 +36,6 @@ from runtime.routes import ROUTES
 LINGER_SECONDS = 2.0
 # How long a new connection may take to its first request: idle ones must not use up all that there may be.
 FIRST_SECONDS = 15.0
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _VERSION = (1, 1)
 # The beginnings of 16,384 chunk sizes, 2 MB, for replies in chunks; those here tell their length.
 protocol._CHUNK_PREFIXES.clear()
@@ -131,7 +129,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         self._ends = False  # a reply has said so
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
         if len(self.worker.connections) > self.worker.worker_connections:
-            self._safe_write(_BUSY)
+            self._send_error_response(503, "too many connections; try again soon", [("Retry-After", "1")])
             self._close_transport()
         elif self._keepalive_handle is None:
             self._keepalive_handle: Any = self.worker.loop.call_later(self._patience, self._keepalive_timeout)
@@ -148,7 +146,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
         try:
             super().data_received(data)
         except ValueError:  # a length of thousands of digits, which Python does not read
-            self._safe_write(_BAD)
+            self._send_error_response(400, "the announced length is no number that is read here")
             self._close_transport()
 
     def close_if_idle(self) -> None:
@@ -228,6 +226,12 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
     def _send_response_start(self, status: int, headers: Any, request: Any, close: bool = False) -> None:
         self._ends = self._ends or (b"connection", b"close") in headers
         super()._send_response_start(status, headers, request, close)
+
+    def _send_error_response(self, status: int, message: str, extra_headers: Any = ()) -> None:
+        """Write what gunicorn itself refuses as every other error is written."""
+        reply = core.json_reply({"error": message}, status)
+        reply.headers.update(extra_headers)
+        self._safe_write(_head(reply, close=True) + reply.body)
 
     async def _serve_http_request(self, *request: Any) -> bool:
         keeps: bool = await super()._serve_http_request(*request)
