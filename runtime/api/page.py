@@ -1,11 +1,12 @@
 """`GET /`: a page to try the models by hand, made of the static files in `runtime/page/`.
 
-    /                      index.html, the same for every model; open, because it says nothing of any
+    /                      index.html, the same for every model; open, because it says nothing of any. To who does not
+                           ask for HTML, {"status": "alive"}: KServe's clients look for it there
     /page/<file>           its scripts and styles
     /page/model.json       what the page shows of each model: the signature, its meaning, how it was made
     /page/example.json     a body that `/predict` answers: ?model=NAME&index=0, a golden sample where there is one
 
-PAGE=off takes all of it away. The files ask nothing of any other host, and run nothing that is not in them.
+PAGE=off takes all of it away but that. The files ask nothing of any other host, and run nothing that is not in them.
 """
 
 from __future__ import annotations
@@ -54,8 +55,13 @@ _POLICY = {
 
 
 def index(service: Service, request: Request) -> Reply:
-    """The page itself."""
-    return asset(service, request, "index.html")
+    """The page itself for browsers, which all ask for HTML; a sign of life for others."""
+    if "text/html" in request.headers.get("accept", ""):
+        reply = asset(service, request, "index.html")
+    else:
+        reply = json_reply({"status": "alive"})
+    reply.headers["Vary"] = "Accept"
+    return reply
 
 
 def asset(service: Service, request: Request, name: str) -> Reply:

@@ -76,7 +76,20 @@ def test_the_description_says_what_the_manifest_says(serve: Serve) -> None:
 def test_the_page_can_be_switched_off(serve: Serve) -> None:
     server = serve(path("mlp"), PAGE="off")
     for address in ("/", "/page/main.js", "/page/model.json", "/page/example.json"):
-        assert server.get(address).status_code == 404
+        assert server.get(address, headers={"Accept": "text/html,*/*;q=0.8"}).status_code == 404
+    assert server.get("/").json() == {"status": "alive"}
+
+
+def test_who_asks_for_no_html_is_told_that_the_server_lives(serve: Serve) -> None:
+    """As KServe's V1 client asks; every browser asks for HTML."""
+    server = serve(path("mlp"))
+    for accept in ("*/*", "application/json", ""):
+        told = server.get("/", headers={"Accept": accept})
+        assert (told.json(), told.headers["Vary"]) == ({"status": "alive"}, "Accept")
+    page = server.get("/", headers={"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"})
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert page.headers["Vary"] == "Accept"
+    assert server.get("/v1/models/mlp").json()["ready"] is True
 
 
 def test_only_what_says_something_of_the_model_needs_the_key(serve: Serve) -> None:
