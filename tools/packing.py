@@ -161,12 +161,26 @@ def golden(chosen: Candidate, prepared: Prepared) -> Samples | None:
     if one > ONE_GOLDEN_BYTES:
         return None
     count = max(1, min(GOLDEN, rows // size, GOLDEN_BYTES // max(one, 1)))
-    picked = np.unique(np.linspace(0, rows - size, count).astype(int))
+    picked = _picked(proof.outputs, rows, size, count)
     given, answered, keras = (_runs(group, picked, size) for group in groups)
     tolerance = max(_TOLERANCES.get(chosen.mode, 1e-3), 2 * _spread(chosen, picked, size))
     if prepared.golden is not None:
         tolerance = max(tolerance, prepared.golden.tolerance)
     return Samples(given, answered, keras, float(f"{tolerance:.2g}"))
+
+
+def _picked(outputs: Mapping[str, Array], rows: int, size: int, count: int) -> Array:
+    """Where each of `count` samples of `size` rows begins, evenly; those answered by NaN or infinities only at need."""
+    starts = np.arange(rows - size + 1)
+    whole = np.ones(rows, bool)
+    for array in outputs.values():
+        if array.dtype.kind == "f":
+            whole &= np.isfinite(array.reshape(rows, -1)).all(axis=1)
+    sound = np.array([start for start in starts if whole[start : start + size].all()], int)
+    starts = sound if sound.size else starts
+    evenly = np.linspace(0, len(starts) - 1, count).astype(int)
+    picked: Array = np.unique(starts[evenly])
+    return picked
 
 
 def labelled_output(outputs: Mapping[str, Array], labels: tuple[str, ...]) -> str:

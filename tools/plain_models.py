@@ -123,11 +123,14 @@ def _prove(path: Path, prepared: Prepared, bench: Bench) -> Candidate:
     if not all(np.isfinite(array).all() for array in first.outputs.values() if array.dtype.kind == "f"):
         raise ProofError("it answers NaN or an infinity on the sample data: check --data and --normalize")
     for other in others:
-        agreed = fidelity.compare(first.outputs, other.outputs)
+        way_out = "prove it on the one that will serve it"
+        try:
+            agreed = fidelity.compare(first.outputs, other.outputs)
+        except ValueError as error:
+            raise ProofError(f"{first.package} and {other.package} answer differently ({error}): {way_out}") from None
         if agreed.sqnr_db < fidelity.BROKEN:
             raise ProofError(
-                f"{first.package} and {other.package} answer differently ({agreed.sqnr_db:.1f} dB): "
-                "prove it on the one that will serve it"
+                f"{first.package} and {other.package} answer differently ({agreed.sqnr_db:.1f} dB): {way_out}"
             )
     mode = prepared.manifest.quantization if prepared.manifest else MODE
     return Candidate(mode, path, path.stat().st_size, proofs, _compared(first, prepared))

@@ -122,8 +122,12 @@ def _difference(one: Array, other: Array) -> float:
         return float("inf")
     if one.dtype.kind in "OSb":
         return 0.0 if bool((one == other).all()) else float("inf")
-    scale = max(float(np.abs(one).max(initial=0)), 1e-6)
-    return float(np.abs(one.astype(float) - other.astype(float)).max(initial=0.0)) / scale
+    there = np.isfinite(one)
+    if not np.array_equal(there, np.isfinite(other)):
+        return float("inf")
+    first, second = one[there].astype(float), other[there].astype(float)
+    scale = max(float(np.abs(first).max(initial=0)), 1e-6)
+    return float(np.abs(first - second).max(initial=0.0)) / scale
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
