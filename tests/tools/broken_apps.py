@@ -376,6 +376,9 @@ FILES: dict[str, Case] = {
     "loose pins": Case(
         "pins", "warn", "flask", write("requirements.txt", "flask>=3\ngunicorn==27.0.1\nnumpy==1.26.4\n")
     ),
+    "a loose pin among hashes": Case(
+        "pins", "fail", "does not pin flask", replace("requirements.txt", "flask==", "flask>=")
+    ),
     "pins with a star": Case(
         "pins", "warn", "flask", write("requirements.txt", "Flask==3.*\ngunicorn==27.0.1\nnumpy==1.26.4\n")
     ),
@@ -409,7 +412,7 @@ FILES: dict[str, Case] = {
     "numpy 2": Case(
         "interpreter",
         "fail",
-        "numpy 2.1.0",
+        "numpy==2.1.0",
         write("requirements.txt", REQUIREMENTS + "numpy==2.1.0\ntflite-runtime==2.14.0\n"),
     ),
     "two package managers": Case("lock-files", "fail", "uv.lock", write("uv.lock", "version = 1\n")),

@@ -106,10 +106,11 @@ def _listed(app: App, needed: list[Requirement], minor: int) -> Finding:
     if missing:
         return fail(f"requirements.txt lacks {', '.join(missing)}", "copy dynolite's requirements.txt, or: make pins")
     lacking = list(_lacking(app, needed, minor))
-    if lacking and "--hash=" in (app.text("requirements.txt") or ""):
-        told = f"requirements.txt lacks {', '.join(lacking[:4])}: pip installs nothing that has no hash"
-        return fail(told, "make pins writes them")
     loose = [item.name for item in needed if not _is_pinned(item)] + lacking
+    if loose and "--hash=" in (app.text("requirements.txt") or ""):
+        what = "lacks" if lacking else "does not pin"
+        told = f"requirements.txt {what} {', '.join((lacking or loose)[:4])}: where one line has a hash, pip wants all"
+        return fail(told, "make pins writes them")
     if loose:
         return warn(f"not pinned: {', '.join(loose[:6])}: the next build may differ", "pin each with ==, or: make pins")
     return ok(f"{len(names)} packages, each pinned")
@@ -157,7 +158,7 @@ def interpreter(app: App) -> Finding:
         return fail(f"no interpreter is installed on Python 3.{minor}", fix)
     numpy = needed.get("numpy")
     if found[0] == "tflite-runtime" and numpy is not None and _version(numpy) >= Version("2"):
-        message = f"tflite-runtime with numpy {_version(numpy)}: the import fails (_ARRAY_API not found)"
+        message = f"tflite-runtime with numpy{numpy.specifier or ' of any version'}: the import fails with numpy 2"
         return fail(message, "pin numpy==1.26.4, or take ai-edge-litert")
     return ok(f"{found[0]} {needed[found[0]].specifier}".replace("==", ""))
 
