@@ -19,20 +19,23 @@ help: ## Show this list
 demo: dev ## Train, export, publish, serve and ask a small model (CHECK=1: assert and stop)
 	@$(DEV)/python tools/demo.py $(if $(CHECK),--check)
 
+# By the environment: pasted into a recipe, a name's own quotes would end the shell's.
+serve: export MODEL := $(MODEL)
+serve: export PORT := $(PORT)
+serve: export HOST := $(HOST)
 serve: ## Serve MODEL=path-or-url on PORT (8000) of HOST (127.0.0.1) as production does, with nothing else installed
-	@test -n '$(MODEL)' || { echo 'usage: make serve MODEL=path-or-url [PORT=8000] [HOST=127.0.0.1]' >&2; exit 2; }
+	@test -n "$$MODEL" || { echo 'usage: make serve MODEL=path-or-url [PORT=8000] [HOST=127.0.0.1]' >&2; exit 2; }
 	@$(ENVIRONMENT) serve >/dev/null
 # Every shell makes way for the next, so that make's own child is the server: a SIGTERM to make reaches it.
-	@model='$(MODEL)'; \
+	@model="$$MODEL"; \
 	case "$$model" in \
 		*:*) ;; \
 		*) test -e "$$model" || { echo "serve: no such file: $$model" >&2; exit 2; }; \
 			model="$$(realpath "$$model")" ;; \
 	esac; \
 	command="$$(sed -n 's/^web: *//p' Procfile)"; \
-	echo "serving $$model on http://$(HOST):$(PORT) (Ctrl-C stops): $$command"; \
-	exec env PATH="$(CURDIR)/.venv-serve/bin:$$PATH" HOST='$(HOST)' PORT='$(PORT)' MODEL_URL="$$model" \
-		sh -c "exec $$command"
+	echo "serving $$model on http://$$HOST:$$PORT (Ctrl-C stops): $$command"; \
+	exec env PATH="$(CURDIR)/.venv-serve/bin:$$PATH" MODEL_URL="$$model" sh -c "exec $$command"
 
 check: lint ## The quick part of the tests: linters, types, tests that take no time
 	$(DEV)/python -m pytest -m "not slow"
