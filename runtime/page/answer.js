@@ -23,17 +23,17 @@ export function show(target, model, reply) {
   const parts = outputs(model, reply.value);
   fill(target,
     ...parts.map(({ spec, value }) => el("div", { class: "output" }, parts.length > 1 ? el("h3", {}, spec.name) : null, output(model, spec, value))),
-    el("details", {}, el("summary", {}, `Reply as JSON (${bytes(reply.size)})`), el("pre", { tabindex: 0, role: "region", "aria-label": "The reply" }, clipped(JSON.stringify(reply.value)))));
+    el("details", {}, el("summary", {}, `Reply as JSON (${bytes(reply.text.length)})`), el("pre", { tabindex: 0, role: "region", "aria-label": "The reply" }, clipped(reply.text))));
 }
 
 function output(model, spec, value) {
-  if (!Array.isArray(value)) return el("p", { class: "big" }, typeof value === "number" ? shown(value) : text(value));
+  if (!Array.isArray(value)) return el("p", { class: "big" }, text(value));
   const sizes = dimensions(value);
-  const layout = layoutOf(spec, sizes);
+  const layout = value.flat(Infinity).some((item) => typeof item === "bigint") ? null : layoutOf(spec, sizes);
   if (layout) return image(value, layout, spec.name);
   const flat = sizes.length > 1 && sizes.slice(0, -1).every((n) => n === 1) ? value.flat(Infinity) : value;
   const [single] = flat;
-  if (flat.length === 1 && !Array.isArray(single)) return el("p", { class: "big" }, typeof single === "number" ? shown(single) : text(single));
+  if (flat.length === 1 && !Array.isArray(single)) return el("p", { class: "big" }, text(single));
   const numeric = flat.every((item) => typeof item === "number" || item === null);
   if (numeric && (names(model, spec, flat) || likeProbabilities(spec, flat))) return bars(model, spec, flat);
   if (flat.length <= MOST_NUMBERS && flat.every((item) => !Array.isArray(item))) return numbers(flat);
@@ -79,15 +79,15 @@ function image(value, layout, name) {
 }
 
 const numbers = (flat) => el("div", { class: "wide" }, el("table", { class: "number" }, el("tbody", {},
-  ...flat.map((item, index) => el("tr", {}, el("th", { scope: "row" }, index + 1), el("td", {}, typeof item === "number" ? shown(item) : text(item)))))));
+  ...flat.map((item, index) => el("tr", {}, el("th", { scope: "row" }, index + 1), el("td", {}, text(item)))))));
 
 const table = (rows) => el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Output as a table" }, el("table", { class: "number" }, el("tbody", {},
-  ...rows.map((row, index) => el("tr", {}, el("th", { scope: "row" }, index + 1), ...row.map((item) => el("td", {}, typeof item === "number" ? shown(item) : text(item))))))));
+  ...rows.map((row, index) => el("tr", {}, el("th", { scope: "row" }, index + 1), ...row.map((item) => el("td", {}, text(item))))))));
 
 function summary(flat, sizes) {
-  const all = flat.flat(Infinity).filter((item) => typeof item === "number");
+  const all = flat.flat(Infinity).filter(isNumber);
   let [low, high, sum] = [Infinity, -Infinity, 0];
-  for (const value of all) [low, high, sum] = [Math.min(low, value), Math.max(high, value), sum + value];
+  for (const value of all) [low, high, sum] = [value < low ? value : low, value > high ? value : high, sum + Number(value)];
   const told = all.length ? `from ${shown(low)} to ${shown(high)}, mean ${shown(sum / all.length)}` : "";
   return el("p", {}, `${sizes.join(" × ")} values ${told}`);
 }
@@ -98,7 +98,8 @@ function dimensions(value) {
   return sizes;
 }
 
-const text = (value) => (typeof value === "string" ? value : value === null ? "not a number" : JSON.stringify(value));
+const isNumber = (value) => ["number", "bigint"].includes(typeof value);
+const text = (value) => (typeof value === "string" ? value : value === null || isNumber(value) ? shown(value) : JSON.stringify(value));
 const clipped = (json) => (json.length > 4000 ? `${json.slice(0, 4000)} …` : json);
 
 export function time(target, total, reply) {

@@ -1,5 +1,7 @@
 // What the page asks the server. The key lives in this tab alone.
 
+import { parse } from "./json.js";
+
 const KEY = "dynolite-key";
 
 export const key = {
@@ -37,7 +39,7 @@ function reason(text, status) {
   }
 }
 
-const json = async (path) => JSON.parse((await send(path)).text);
+const json = async (path) => parse((await send(path)).text);
 
 export const describe = () => json("page/model.json");
 export const example = (model, index) => json(`page/example.json?model=${encodeURIComponent(model)}&index=${index}`);
@@ -52,7 +54,7 @@ export async function predict(model, body) {
     body,
   });
   const total = performance.now() - started;
-  return { value: JSON.parse(text), size: text.length, total, stages: stages(reply.headers.get("Server-Timing") ?? "") };
+  return { value: parse(text), text, total, stages: stages(reply.headers.get("Server-Timing") ?? "") };
 }
 
 // "decode;dur=0.12, invoke;dur=3.4" -> [["decode", 0.12], ["invoke", 3.4]], milliseconds

@@ -28,6 +28,7 @@ export function facts(pairs) {
 export function shown(number) {
   if (typeof number !== "number") return number === null ? "not a number" : String(number);
   if (Number.isInteger(number) && Math.abs(number) < 1e15) return number.toLocaleString("en");
+  if (Number.isSafeInteger(number)) return String(number); // as a BigInt is: so many digits are rather a name
   const size = Math.abs(number);
   return size >= 1e-4 && size < 1e7 ? String(Number(number.toPrecision(5))) : number.toExponential(3);
 }

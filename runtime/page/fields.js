@@ -1,6 +1,7 @@
 // One field a number: for feature vectors, and several short inputs together.
 
 import { el } from "./dom.js";
+import { exact } from "./json.js";
 
 const MOST = 64;
 
@@ -60,13 +61,14 @@ function box(dtype, name, id, changed) {
     read(asked) {
       if (dtype === "bool") return field.checked;
       if (dtype === "string") return field.value;
-      const text = field.value.trim().replace(",", ".");
-      const value = Number(text);
-      const good = text !== "" && Number.isFinite(value) && (!whole || Number.isInteger(value));
+      const text = field.value.trim();
+      const value = number(text, whole);
+      const good = value !== null;
       if (good || asked) field.setAttribute("aria-invalid", String(!good));
       if (!good) {
         if (asked) field.focus();
-        throw new Error(`${name}: expected ${whole ? "a whole number" : "a number"}${text ? `, got ${text}` : ""}.`);
+        const how = whole ? "Write it in digits, as 1234." : "Write it as JSON does, as 1234.5 or 1e-3.";
+        throw new Error(`${name}: expected ${whole ? "a whole number" : "a number"}${text ? `, got ${text}. ${how}` : "."}`);
       }
       return value;
     },
@@ -76,4 +78,15 @@ function box(dtype, name, id, changed) {
       field.removeAttribute("aria-invalid");
     },
   };
+}
+
+// What JSON reads in this text, exactly; null where it is no number: 1,234 and 0x10 may mean one thing or another.
+function number(text, whole) {
+  if (whole && !/^-?\d+$/.test(text)) return null;
+  try {
+    const value = exact(JSON.parse(text), text);
+    return typeof value === "bigint" || Number.isFinite(value) ? value : null;
+  } catch {
+    return null;
+  }
 }

@@ -6,6 +6,7 @@ import * as api from "./api.js";
 import { byId, choices, el, fill } from "./dom.js";
 import { editor } from "./editor.js";
 import * as fields from "./fields.js";
+import { parse, pretty } from "./json.js";
 import * as picture from "./picture.js";
 import { snippets } from "./snippets.js";
 import * as sound from "./sound.js";
@@ -122,12 +123,13 @@ function choose(next) {
   changed();
 }
 
-// The body on the screen; an Error says what is missing. `asked`: it is about to be sent.
+// The body on the screen, as text: what is shown, copied and sent is the same. An Error says what is missing.
+// `asked`: it is about to be sent.
 function body(asked = false) {
   if (form.body) return form.body(asked);
   const row = form.row(asked);
-  if (model.form === "instances") return { instances: [row] };
-  return { inputs: model.inputs.length === 1 ? [row] : Object.fromEntries(Object.entries(row).map(([name, value]) => [name, [value]])) };
+  if (model.form === "instances") return pretty({ instances: [row] });
+  return pretty({ inputs: model.inputs.length === 1 ? [row] : Object.fromEntries(Object.entries(row).map(([name, value]) => [name, [value]])) });
 }
 
 function attempt() {
@@ -139,10 +141,11 @@ function attempt() {
 }
 
 // Show a body in the form, if it is one that the form can show.
-function put(value) {
-  if (form.loadBody) return form.loadBody(value);
-  const rows = value.instances ?? value.inputs;
+function put(text) {
+  if (form.loadBody) return form.loadBody(text);
   try {
+    const value = parse(text);
+    const rows = value.instances ?? value.inputs;
     form.load(Array.isArray(rows) ? rows[0] : Object.fromEntries(Object.entries(rows).map(([name, items]) => [name, items[0]])));
   } catch {
     notice("This request is no single row, so only its JSON shows all of it.");
@@ -152,8 +155,8 @@ function put(value) {
 // A form was changed. `complete`: it holds a whole request now that is worth asking at once.
 function changed(complete = false, problem = null) {
   if (problem) failed(problem);
-  const value = form && attempt();
-  tell(value && { url: api.address(model.name), value, keyed: Boolean(api.key.get()) });
+  const text = form && attempt();
+  tell(text && { url: api.address(model.name), body: text, keyed: Boolean(api.key.get()) });
   if (complete === true) ask();
 }
 
@@ -168,7 +171,7 @@ async function ask() {
   const turn = ++asked;
   byId("ask").disabled = true;
   try {
-    const reply = await api.predict(model.name, JSON.stringify(body(true)));
+    const reply = await api.predict(model.name, body(true));
     if (turn !== asked) return;
     answer.show(byId("answer"), model, reply);
     answer.time(byId("timing"), byId("timing-total"), reply);
@@ -196,8 +199,7 @@ function brief() {
 
 async function another() {
   try {
-    const value = await api.example(model.name, examples++);
-    put(value);
+    put(pretty(await api.example(model.name, examples++)));
     byId("provenance").textContent = model.examples ? `golden sample ${((examples - 1) % model.examples) + 1} of ${model.examples}` : "zeros of the right shape";
     changed();
   } catch (error) {

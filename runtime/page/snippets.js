@@ -1,12 +1,12 @@
 // The request on the screen as curl, Python and JavaScript, to be copied. The key stays out: a variable stands for it.
 
-import { pretty } from "./editor.js";
 import { bytes, choices, el, fill } from "./dom.js";
 
 const LONGEST = 1500;
 export const LANGUAGES = ["curl", "Python", "JavaScript"];
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const template = (text) => `\`${text.replaceAll(/[\\`]|\$\{/g, "\\$&")}\``;
 
 const writers = {
   curl: (url, body, keyed) => [
@@ -32,19 +32,18 @@ const writers = {
   ],
   JavaScript: (url, body, keyed) => [
     ...(body === null ? ['import { readFile } from "node:fs/promises";', ""] : []),
-    `const body = ${body === null ? 'await readFile("request.json", "utf8")' : `JSON.stringify(${body})`};`,
+    `const body = ${body === null ? 'await readFile("request.json", "utf8")' : template(body)};`,
     `const reply = await fetch(${JSON.stringify(url)}, {`,
     '  method: "POST",',
     `  headers: { "Content-Type": "application/json"${keyed ? ", Authorization: `Bearer ${process.env.API_KEY}`" : ""} },`,
     "  body,",
     "});",
-    "console.log(await reply.json());",
+    "console.log(await reply.text()); // JSON.parse would round whole numbers beyond 2 ** 53",
   ],
 };
 
-export function write(language, url, value, keyed) {
-  const body = pretty(value);
-  const long = body.length > LONGEST || (language === "Python" && body.includes('"""'));
+export function write(language, url, body, keyed) {
+  const long = body.length > LONGEST || (language === "Python" && /"""|"$/.test(body));
   return writers[language](url, long ? null : body, keyed).join("\n");
 }
 
@@ -55,11 +54,10 @@ export function snippets(bar, target) {
   function draw() {
     choices(bar, LANGUAGES, language, (name) => { language = name; draw(); });
     if (!latest) return fill(target, el("p", { class: "muted" }, "Fill in the form, and it is written here."));
-    const { url, value, keyed } = latest;
-    const text = write(language, url, value, keyed);
+    const { url, body, keyed } = latest;
+    const text = write(language, url, body, keyed);
     const code = el("code", {}, text);
     const copy = el("button", { type: "button", class: "copy", id: "copy", onclick: () => copied(copy, text, code) }, "Copy");
-    const body = JSON.stringify(value);
     const save = text.includes("request.json")
       ? el("button", { type: "button", class: "copy", id: "save", onclick: () => download(body) }, `Save request.json (${bytes(body.length)})`)
       : null;

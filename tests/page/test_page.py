@@ -104,7 +104,7 @@ def test_a_field_that_is_no_number_is_named(serve: Serve, open_page: Open) -> No
     page.get_by_role("button", name="Predict").click()
     page.get_by_text("height: expected a number, got tall.").wait_for()
     assert page.get_by_label("height").get_attribute("aria-invalid") == "true"
-    page.get_by_label("height").fill("0,5")
+    page.get_by_label("height").fill("0.5")
     page.get_by_role("button", name="Predict").click()
     wait_answer(page)
 
