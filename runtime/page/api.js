@@ -3,8 +3,11 @@
 import { parse } from "./json.js";
 
 const KEY = "dynolite-key";
+// What API_KEYS may hold and a header can carry. With anything else in its headers no request would leave the browser.
+const SENDABLE = /^[!-~\u00a1-\u00ff]{1,1000}$/;
 
 export const key = {
+  fits: (value) => SENDABLE.test(value),
   get: () => sessionStorage.getItem(KEY) ?? "",
   set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
 };
@@ -14,6 +17,12 @@ export class Refused extends Error {
     super(message);
     this.status = status;
   }
+}
+
+// The address of a copy of what the server answers there: a link of its own could not carry the key.
+export async function copy(path) {
+  const { reply, text } = await send(path);
+  return URL.createObjectURL(new Blob([text], { type: reply.headers.get("Content-Type") }));
 }
 
 async function send(path, options = {}) {

@@ -46,6 +46,7 @@ async function look() {
   const since = (performance.now() - arrived) / 1000;
   arrived = performance.now();
   byId("door").hidden = true;
+  byId("closed").hidden = false;
   const ready = told.models.length > 0 && told.models.every((item) => item.ready);
   badge(ready ? "ready" : "not ready", ready);
   byId("server").textContent = told.server;
@@ -82,6 +83,7 @@ function turnedAway(error) {
     api.key.set("");
     byId("bench").hidden = true;
     byId("door").hidden = false;
+    byId("closed").hidden = true;
     badge("locked", false);
     byId("subtitle").textContent = "";
     byId("key").focus();
@@ -216,15 +218,46 @@ byId("another").addEventListener("click", async () => { await another(); if (for
 byId("models").addEventListener("change", () => open(told.models.find((item) => item.name === byId("models").value)));
 byId("door").addEventListener("submit", (event) => {
   event.preventDefault();
-  api.key.set(byId("key").value.trim());
+  const given = byId("key").value.trim();
+  const fits = api.key.fits(given);
+  byId("key").setAttribute("aria-invalid", String(!fits));
+  if (!fits) {
+    notice("This is no key: a key is letters, digits and signs without blanks.");
+    return byId("key").select();
+  }
+  api.key.set(given);
   byId("key").value = "";
   look();
 });
 document.addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])].find((item) => item.type.startsWith("image/"));
-  if (file && form?.paste) {
+  const [file] = event.clipboardData?.files ?? [];
+  if (file && form?.take) {
     event.preventDefault();
-    form.paste(file);
+    form.take(file);
+  }
+});
+// A file that is dropped anywhere goes into the form: the browser itself would leave the page to open it.
+function dragged(event) {
+  const files = event.dataTransfer.types.includes("Files");
+  if (!files && event.target.closest?.("input, textarea")) return; // words, to where words are written
+  event.preventDefault();
+  const taken = files && Boolean(form?.take);
+  event.dataTransfer.dropEffect = taken ? "copy" : "none";
+  byId("form").classList.toggle("over", taken && event.type === "dragover");
+  const [file] = event.dataTransfer.files;
+  if (taken && event.type === "drop" && file) form.take(file);
+}
+document.addEventListener("dragover", dragged);
+document.addEventListener("drop", dragged);
+document.addEventListener("dragleave", () => byId("form").classList.remove("over"));
+byId("closed").addEventListener("click", async (event) => {
+  const path = event.target.getAttribute("href");
+  if (!path || !api.key.get()) return;
+  event.preventDefault();
+  try {
+    location.assign(await api.copy(path));
+  } catch (error) {
+    notice(error.message);
   }
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });

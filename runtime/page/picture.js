@@ -18,6 +18,7 @@ export function picture(model, changed) {
   const free = Math.min(layout.height, layout.width) < 0;
   const drawable = !free && layout.channels === 1 && Math.max(layout.height, layout.width) <= LARGEST_PAD;
   let row = null;
+  let photo = null;
 
   const [blankWidth, blankHeight] = free ? [LARGEST_PAD, LARGEST_PAD] : [layout.width, layout.height];
   const seen = el("canvas", { class: "seen", width: blankWidth, height: blankHeight, role: "img", "aria-label": "The picture as the model gets it" });
@@ -26,8 +27,11 @@ export function picture(model, changed) {
   const shownAs = el("figure", {}, seen, caption);
   const range = ranges(model, input);
 
-  function take(next) {
+  // `file`: whence the row is; null where it was drawn, or is an example.
+  function take(next, file = null) {
     row = next;
+    photo = file;
+    turn.hidden = !photo;
     const layoutNow = sized(layout, row);
     caption.textContent = `What the model gets: ${layoutNow.width} × ${layoutNow.height}`;
     paint(seen, row, layoutNow, ends(model, input, range.value()));
@@ -42,15 +46,17 @@ export function picture(model, changed) {
 
   async function read(file) {
     if (!file?.type.startsWith("image/")) throw new Error("Expected an image file, such as PNG or JPEG.");
-    take(await decode(file, input, layout, ends(model, input, range.value())));
+    take(await decode(file, input, layout, ends(model, input, range.value()), invert.checked), file);
     easel?.clear();
     changed(true);
   }
   const tried = (file) => read(file).catch((error) => changed(false, error instanceof DOMException ? "This image cannot be read." : error.message));
 
   const standard = el("input", { type: "checkbox", id: "standard", checked: true, onchange: () => easel.strokes().length && drew() });
+  const invert = el("input", { type: "checkbox", id: "invert", onchange: () => tried(photo) });
+  const turn = el("div", { class: "choice grow", hidden: true }, invert, el("label", { for: "invert" }, `Invert the image${known(model)}`));
   const easel = drawable ? pad(drew) : null;
-  const clear = el("button", { type: "button", id: "clear", onclick: () => { easel.clear(); row = null; seen.width = blankWidth; changed(false, ""); } }, "Clear");
+  const clear = el("button", { type: "button", id: "clear", onclick: () => { easel.clear(); row = null; turn.hidden = true; seen.width = blankWidth; changed(false, ""); } }, "Clear");
 
   return {
     title: drawable ? "Draw" : "Picture",
@@ -58,9 +64,10 @@ export function picture(model, changed) {
     element: el("div", { class: "easel" },
       easel && el("div", { class: "board" }, easel.element, el("div", { class: "row actions" }, clear)),
       shownAs,
+      layout.channels === 1 ? turn : null,
       easel && el("div", { class: "choice" }, standard, el("label", { for: "standard" }, "Centre and scale the drawing as digit data sets do")),
       range.element,
-      dropZone(tried)),
+      chooser(tried)),
     row() {
       if (!row) throw new Error(drawable ? "Draw something first, or choose an image." : "Choose an image first.");
       return row;
@@ -69,7 +76,7 @@ export function picture(model, changed) {
       easel?.clear();
       take(next);
     },
-    paste: tried,
+    take: tried,
   };
 }
 
@@ -84,21 +91,16 @@ function ranges(model, input) {
   };
 }
 
-function dropZone(read) {
+function chooser(read) {
   const file = el("input", { type: "file", id: "file", accept: "image/*", onchange: () => { read(file.files[0]); file.value = ""; } });
-  const zone = el("div", { class: "drop", id: "drop" }, "Drop or paste an image here, or", file, el("label", { for: "file" }, "choose a file"));
-  zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
-  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => {
-    event.preventDefault();
-    zone.classList.remove("over");
-    read(event.dataTransfer.files[0]);
-  });
-  return zone;
+  return el("div", { class: "drop", id: "drop" }, "Drop or paste an image here, or", file, el("label", { for: "file" }, "choose a file"));
 }
 
+// A dark digit on white paper is nothing to a model that has only seen light ones: the person has to know.
+const known = ({ examples, range }) => (examples && range ? ` (the model's examples are mostly ${range.light ? "dark" : "bright"})` : "");
+
 // The whole picture, stretched to the model's size (as Keras's own image loading does), upright as its EXIF says.
-async function decode(file, input, layout, { low, high }) {
+async function decode(file, input, layout, { low, high }, inverted) {
   const { channels } = layout;
   const { height, width } = layout.height < 0 || layout.width < 0 ? await free(file) : layout;
   const bitmap = await createImageBitmap(file, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
@@ -111,7 +113,8 @@ async function decode(file, input, layout, { low, high }) {
   const values = new Float32Array(height * width * channels);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const [r, g, b, a] = data.subarray(pixel * 4, pixel * 4 + 4);
-    const told = channels === 1 ? [0.299 * r + 0.587 * g + 0.114 * b] : [r, g, b, a];
+    const grey = 0.299 * r + 0.587 * g + 0.114 * b;
+    const told = channels === 1 ? [inverted ? 255 - grey : grey] : [r, g, b, a];
     for (let channel = 0; channel < channels; channel++) {
       values[pixel * channels + channel] = number(told[channel], input, channel, low, high);
     }

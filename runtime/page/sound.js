@@ -36,9 +36,7 @@ export function sound(model, changed) {
   }
 
   const file = el("input", { type: "file", id: "file", accept: "audio/*", onchange: () => { read(file.files[0]); file.value = ""; } });
-  const zone = el("div", { class: "drop", id: "drop" }, "Drop a sound here, or", file, el("label", { for: "file" }, "choose a file"));
-  zone.addEventListener("dragover", (event) => event.preventDefault());
-  zone.addEventListener("drop", (event) => { event.preventDefault(); read(event.dataTransfer.files[0]); });
+  const zone = el("div", { class: "drop", id: "drop" }, "Drop or paste a sound here, or", file, el("label", { for: "file" }, "choose a file"));
 
   return {
     title: "Sound",
@@ -51,6 +49,7 @@ export function sound(model, changed) {
       return row;
     },
     load: (next) => take(next, ""),
+    take: read,
   };
 }
 
