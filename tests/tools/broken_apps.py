@@ -423,6 +423,13 @@ FILES: dict[str, Case] = {
     "virtual environment before Git": Case(
         "virtualenv", "warn", "not in Git yet", write("venv/pyvenv.cfg", "home = /usr/bin\n"), fixed=True
     ),
+    "virtual environment of another name": Case(
+        "virtualenv",
+        "fail",
+        "committed: ours",
+        both(write("ours/lib/python3.11/site-packages/flask.py", "\n"), committed()),
+        fixed=True,
+    ),
     "virtual environment": Case("virtualenv", "fail", ".venv", commit_venv, fixed=True),
     "two Python pins": Case("deprecated", "warn", "differ", write(".python-version", "3.12\n")),
     "out of use": Case("deprecated", "warn", ".buildpacks", write(".buildpacks", "\n")),

@@ -42,11 +42,7 @@ _LARGEST_SCANNED = 2 << 20
 
 def secrets(app: App) -> Finding:
     """No key, token or password in what is deployed; the value itself is never shown."""
-    found = [
-        f"{file} ({name} has a value)"
-        for file, name, value in declared.every_setting(app.root)
-        if file in app.deployed and name in _NAMES and value and ":sha256:" not in value
-    ]
+    found: list[str] = []
     for name in app.files:
         path = app.root / name
         if _is_of_secrets(Path(name).name) and path.stat().st_size:
@@ -55,6 +51,12 @@ def secrets(app: App) -> Finding:
             content = path.read_bytes()
             if b"\0" not in content[:1024]:
                 found += _secrets_in(name, content)
+    found += [
+        f"{file} ({name} has a value)"
+        for file, name, value in declared.every_setting(app.root)
+        if file in app.deployed and name in _NAMES and value and ":sha256:" not in value
+        if not any(item.startswith(f"{file}:") for item in found)
+    ]
     if not found:
         return ok("none found")
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -63,7 +65,7 @@ def secrets(app: App) -> Finding:
 
 
 def _is_of_secrets(name: str) -> bool:
-    if name.startswith(".env.") or name.endswith(".env"):
+    if name == ".env" or name.startswith(".env."):
         return not name.endswith(_HARMLESS)
     return name in (".netrc", "credentials.json")
 

@@ -62,7 +62,7 @@ def virtualenv(app: App) -> Finding:
 def _environment_of(name: str) -> str:
     parts = Path(name).parts
     for depth, part in enumerate(parts[:-1]):
-        if part in _NEVER_DEPLOYED or (part == "env" and "site-packages" in parts):
+        if part in _NEVER_DEPLOYED or (parts[depth + 1] == "lib" and "site-packages" in parts):
             return "/".join(parts[: depth + 1])
     return "/".join(parts[:-1]) if parts[-1] == "pyvenv.cfg" else ""
 
