@@ -5,6 +5,7 @@
     quantize  float .tflite + recipe -> .tflite, by ai-edge-quantizer
 
     loading     a file of either Keras generation, or a SavedModel -> Subject
+    saved_metadata  what a SavedModel of tf-keras tells of its layers
     subject     one model whatever made it: named inputs, named outputs, call, save
     ranges      what values its inputs take
     renaming    other names for inputs and outputs

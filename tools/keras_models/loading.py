@@ -11,13 +11,14 @@ import contextlib
 import importlib
 import json
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tools import entry_points
 from tools.errors import SourceFileError
-from tools.keras_models import refusals
+from tools.keras_models import refusals, saved_metadata
 from tools.keras_models.precision import float32
 from tools.keras_models.subject import KerasSubject, SavedModelSubject, Subject
 from tools.model_files import KERAS, PARTS, SAVED_MODEL, ModelFile, is_keras3_weights
@@ -32,7 +33,7 @@ def load(file: ModelFile, custom_objects: str = "", trust: bool = False) -> Subj
         return SavedModelSubject(file.path)
     carried = file.code_layers()
     if carried and not trust:
-        raise untrusted(file.path.name, carried)
+        raise refusals.untrusted(file.path.name, carried)
     objects = _custom_objects(custom_objects)
     keras = importlib.import_module("tf_keras" if file.generation == 2 else "keras")
     model = _load_model(keras, file, objects, trust)
@@ -41,28 +42,27 @@ def load(file: ModelFile, custom_objects: str = "", trust: bool = False) -> Subj
 
 
 def rebuild(path: Path, custom_objects: str, trust: bool) -> Subject | None:
-    """A SavedModel of tf-keras as its Keras model, whose batch can be fixed; None if it has none."""
-    metadata = path / "keras_metadata.pb"
-    if not metadata.exists():
+    """A SavedModel of tf-keras as its Keras model, whose batch can be fixed; None where that cannot be had."""
+    nodes = saved_metadata.read(path)
+    if not nodes:
         return None
-    if b'"class_name": "Lambda"' in metadata.read_bytes() and not trust:
-        raise untrusted(path.name, ["a Lambda"])
+    carried = ModelFile(SAVED_MODEL, path, config={"nodes": nodes}).code_layers()
+    if carried and not trust:
+        raise refusals.untrusted(path.name, carried)
     keras = importlib.import_module("tf_keras")
-    with keras.utils.custom_object_scope(_custom_objects(custom_objects)):
-        return KerasSubject(keras.models.load_model(path, compile=False), keras)
-
-
-def untrusted(name: str, carried: list[str]) -> SourceFileError:
-    """The refusal of a file that would run code of its own."""
-    return SourceFileError(
-        f"{name} carries Python code (in {', '.join(carried[:5])}) that runs when it is loaded: if you know where the "
-        "file comes from, add --trust; better, replace the Lambda by a layer of its own or by keras.ops"
-    )
+    try:
+        with _scope(keras, _custom_objects(custom_objects), trust):
+            return KerasSubject(keras.models.load_model(path, compile=False, safe_mode=not trust), keras)
+    except SourceFileError:
+        raise
+    except Exception:  # noqa: BLE001 - its signature is there still, and may do
+        traceback.print_exc()
+        return None
 
 
 def _load_model(keras: Any, file: ModelFile, objects: dict[str, Any], trust: bool) -> Any:
     try:
-        with keras.utils.custom_object_scope(objects):
+        with _scope(keras, objects, trust):
             if file.kind == PARTS:
                 return _assemble(keras, file)
             with _named(float32(file), ".keras" if file.kind == KERAS else ".h5") as path:
@@ -83,6 +83,14 @@ def _assemble(keras: Any, file: ModelFile) -> Any:
         with _named(file.weights, suffix) as path:
             model.load_weights(path)
     return model
+
+
+@contextlib.contextmanager
+def _scope(keras: Any, objects: dict[str, Any], trust: bool) -> Iterator[None]:
+    """Where `objects` are known, and code in a file is not run without trust: not every loader takes `safe_mode`."""
+    serialization = importlib.import_module(f"{keras.__name__}.src.saving.serialization_lib")
+    with keras.utils.custom_object_scope(objects), serialization.SafeModeScope(not trust):
+        yield
 
 
 @contextlib.contextmanager
