@@ -146,9 +146,8 @@ def _provenance(arguments: argparse.Namespace, prepared: Prepared, bench: Bench)
 def _warnings(prepared: Prepared, bench: Bench, arguments: argparse.Namespace) -> tuple[str, ...]:
     data = prepared.told["data"]
     found = list(data["warnings"]) if data else []
-    if prepared.given:
-        found += prepared.told["notes"]
-    elif not data:
+    found += prepared.told["notes"]
+    if not prepared.given and not data:
         left_out = f", and {' and '.join(NEED_DATA)} are left out" if arguments.quantize == AUTO else ""
         found.append(
             f"without --data the figures come from made-up samples and mean little{left_out}: "

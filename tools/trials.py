@@ -21,7 +21,9 @@ from tools.targets import Bench
 Tell = Callable[[str], None]
 
 
-def prepare(worker: Worker, arguments: argparse.Namespace, folder: Path, *, row_by_row: bool) -> Prepared:
+def prepare(
+    worker: Worker, arguments: argparse.Namespace, folder: Path, *, row_by_row: bool, fixed: bool = False
+) -> Prepared:
     """Load the model in the worker, with its samples and Keras's answers to them."""
     options: dict[str, Any] = {
         "model": arguments.model,
@@ -39,7 +41,7 @@ def prepare(worker: Worker, arguments: argparse.Namespace, folder: Path, *, row_
         "output_names": arguments.output_name,
     }
     folder.mkdir(exist_ok=True)
-    told = worker.run("prepare", options=options, folder=str(folder), row_by_row=row_by_row)
+    told = worker.run("prepare", options=options, folder=str(folder), row_by_row=row_by_row, fixed=fixed)
     return Prepared(folder, told)
 
 
@@ -57,12 +59,18 @@ def try_modes(
     first = MODES[0] if automatic else arguments.quantize
     tell(f"converting: {first}")
     candidate = attempt(worker, prepared, first, bench)
-    if _depends_on_batch(candidate, prepared):
+    if _depends_on_size(candidate) and prepared.batch == "dynamic":
         tell(f"converting for one row at a time: {first}")
         rows = prepare(worker, arguments, folder / "row", row_by_row=True)
         second = attempt(worker, rows, first, bench)
         if not second.reason:
             prepared, candidate = rows, second
+    if _depends_on_size(candidate) and any(-1 in told["shape"][1:] for told in prepared.told["inputs"]):
+        tell(f"converting for rows of one size: {first}")
+        rows = prepare(worker, arguments, folder / "fixed", row_by_row=True, fixed=True)
+        third = attempt(worker, rows, first, bench)
+        if not third.reason:
+            prepared, candidate = rows, third
     if not automatic:
         return prepared, [candidate]
     if candidate.error is not None:
@@ -91,11 +99,9 @@ def select(
     return timed, selection.choose(timed, arguments.prefer)
 
 
-def _depends_on_batch(candidate: Candidate, prepared: Prepared) -> bool:
-    """Whether a fixed batch of one row may help where the variable one failed."""
-    if prepared.batch != "dynamic" or not candidate.reason:
-        return False
-    if isinstance(candidate.error, FlexError):
+def _depends_on_size(candidate: Candidate) -> bool:
+    """Whether fixed sizes, of the batch or of a row, may help where variable ones failed."""
+    if not candidate.reason or isinstance(candidate.error, FlexError):
         return False
     return candidate.error is None or isinstance(candidate.error, ConvertError | ProofError)
 

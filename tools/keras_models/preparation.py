@@ -5,13 +5,16 @@ All in one process, because all of it needs the loaded model.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from tools import arrays, calibration, model_files, plausible, right_answers
+from runtime.signature import describe
+from tools import arrays, calibration, fidelity, model_files, plausible, right_answers
 from tools.arrays import Array
 from tools.errors import SourceFileError
 from tools.keras_models import meaning, renaming
@@ -23,10 +26,11 @@ _CHUNK = 32
 _RESCALING = ("Rescaling", "Normalization")  # a model with one of these takes pixels as they are
 
 
-def prepare(options: dict[str, Any], folder: str, row_by_row: bool) -> dict[str, Any]:
+def prepare(options: dict[str, Any], folder: str, row_by_row: bool, fixed: bool) -> dict[str, Any]:
     """Fill `folder` with `saved/`, `samples/`, `keras/` (and `targets/`); describe the model.
 
-    `row_by_row` fixes the batch to 1 where it is variable. Raises SourceFileError, DataError.
+    `row_by_row` fixes the batch to 1 where it is variable, `fixed` all other variable sizes to those of the samples.
+    Raises SourceFileError, DataError.
     """
     out = Path(folder)
     file = _file(options)
@@ -38,6 +42,9 @@ def prepare(options: dict[str, Any], folder: str, row_by_row: bool) -> dict[str,
     batch = _batch(subject)
     samples, data = _samples(subject, outputs, options, batch)
     keras = _answer(subject, samples, batch)
+    notes = [*_renamed(subject, options["input_names"]), *_broken(keras)]
+    if fixed:
+        notes += _fix_sizes(subject, samples)
     if batch == "dynamic" and (row_by_row or loops):
         batch = "row"
     subject.save(out / "saved", 1 if batch == "row" else None)
@@ -64,6 +71,7 @@ def prepare(options: dict[str, Any], folder: str, row_by_row: bool) -> dict[str,
         ],
         "activations": meaning.activations(subject, list(keras)),
         "data": data.describe() if data else None,
+        "notes": notes,
     }
 
 
@@ -134,6 +142,45 @@ def _answer(subject: Subject, samples: dict[str, Array], batch: str) -> dict[str
                 )
         parts.append(answers)
     return arrays.join(parts)
+
+
+def _renamed(subject: Subject, asked: list[str]) -> list[str]:
+    """A note of each input that was given another name, where nobody asked for it."""
+    wanted = {text.rpartition("=")[2] for text in asked}
+    return [
+        f"the input {own!r} is called {spec.name!r} in requests: --input-name gives it another name"
+        for own, spec in zip(subject.own_names, subject.inputs, strict=True)
+        if own != spec.name and spec.name not in wanted
+    ]
+
+
+def _broken(keras: Mapping[str, Array]) -> list[str]:
+    """Warnings of Keras's own NaN and infinities; SourceFileError where an output holds nothing else."""
+    found = []
+    for name, array in keras.items():
+        rows = fidelity.broken_rows(array)
+        if not rows:
+            continue
+        told = f"Keras answers NaN or infinities to {rows} of {len(array)} rows of {name}"
+        if not np.isfinite(array).any():
+            raise SourceFileError(f"{told}, and not one number: the weights or the samples are broken")
+        found.append(f"{told}: the weights or the samples may be broken. Only the other numbers are measured")
+    return found
+
+
+def _fix_sizes(subject: Subject, samples: Mapping[str, Array]) -> list[str]:
+    """Give every variable size but the batch the samples' own, and say so."""
+    told = []
+    for place, spec in enumerate(subject.inputs):
+        shape = (*spec.shape[:1], *samples[spec.name].shape[1:])
+        if -1 in spec.shape[1:]:
+            told.append(f"{spec.name} {describe(shape[1:])} in place of {describe(spec.shape[1:])}")
+        subject.inputs[place] = replace(spec, shape=shape)
+    note = (
+        f"the interpreter answers right for one size only, which is that of the samples: {', '.join(told)}. "
+        "Give --data of the size that you need, and send rows of that size (shorter ones padded as in training)"
+    )
+    return [note]
 
 
 def _traced(subject: Subject) -> tuple[bool, list[str]]:

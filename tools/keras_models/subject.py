@@ -49,6 +49,7 @@ class Subject(Protocol):
 
     framework: str
     inputs: list[Spec]
+    own_names: list[str]  # of the inputs, as the model has them
     renamed: Mapping[str, str]  # outputs: the model's own name -> the name it is to have
 
     def call(self, inputs: Tensors) -> dict[str, Any]:
@@ -71,7 +72,8 @@ class KerasSubject:
         self.framework = f"{package} {keras.__version__}"
         self._struct = _struct(model)
         self._leaves = _leaves(self._struct)
-        told = _input_names(model, self._leaves, names)
+        self.own_names = _input_names(model, self._leaves, names)
+        told = _unique([re.sub(r"[^\w.\-]", "_", name) for name in self.own_names])
         self.inputs = [
             Spec(name, tf.as_dtype(leaf.dtype).name, _shape(leaf.shape))
             for name, leaf in zip(told, self._leaves, strict=True)
@@ -140,13 +142,13 @@ class SavedModelSubject:
         self._function = signatures["serving_default" if "serving_default" in keys else keys[0]]
         given = self._function.structured_input_signature[1]
         self.inputs = [Spec(name, spec.dtype.name, _saved_shape(spec)) for name, spec in given.items()]
-        self._own = list(given)
+        self.own_names = list(given)
         self.renamed: Mapping[str, str] = {}
 
     def call(self, inputs: Tensors) -> dict[str, Any]:
         """See `Subject.call`."""
         tensors = {
-            own: tf.convert_to_tensor(inputs[spec.name]) for own, spec in zip(self._own, self.inputs, strict=True)
+            own: tf.convert_to_tensor(inputs[spec.name]) for own, spec in zip(self.own_names, self.inputs, strict=True)
         }
         named = self._function(**tensors)
         return {self.renamed.get(name, name): tensor for name, tensor in named.items()}
@@ -241,7 +243,7 @@ def _input_names(model: Any, leaves: list[Any], text: str) -> list[str]:
     for leaf in leaves:
         name = known.get(id(leaf)) or str(leaf.name or "input")
         made_up = _AUTOMATIC.fullmatch(name) and f'"{name}"' not in text
-        names.append("input" if made_up else re.sub(r"[^\w.\-]", "_", name.split(":")[0]))
+        names.append("input" if made_up else name.split(":")[0])
     return _unique(names)
 
 
