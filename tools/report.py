@@ -51,7 +51,7 @@ def show(report: Report, console: Console) -> None:
     """Print the table and what became of it."""
     console.print(
         f"[bold]{markup(report.model)}[/] ({size(report.model_bytes)}, {report.framework}) "
-        f"for {' and '.join(report.targets)}, {compared_on(report.prepared)} {markup(data_line(report.prepared))}"
+        f"for {' and '.join(report.targets)}, {compared_on(report)} {markup(data_line(report.prepared))}"
     )
     console.print(_table(report))
     for item in report.candidates:
@@ -83,9 +83,10 @@ def data_line(prepared: Prepared) -> str:
     return "its own golden samples" if prepared.golden is not None else "made-up samples"
 
 
-def compared_on(prepared: Prepared) -> str:
+def compared_on(report: Report) -> str:
     """What was done with the samples: a .tflite file may have no answers of Keras's to be compared with."""
-    return "compared on" if prepared.keras() else "run on"
+    compared = report.prepared.given is None or any(item.fidelity for item in report.candidates)
+    return "compared on" if compared else "run on"
 
 
 def artifact_json(written: Artifact) -> dict[str, Any]:

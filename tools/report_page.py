@@ -53,7 +53,7 @@ def page(report: Report) -> str:
 
 def _introduction(report: Report) -> Iterator[str]:
     targets = " and ".join(report.targets)
-    done = f"{compared_on(report.prepared)} {data_line(report.prepared)}"
+    done = f"{compared_on(report)} {data_line(report.prepared)}"
     yield f"<p>{escape(report.framework)}, for {targets}, {escape(done)}.</p>"
     for warning in report.warnings:
         yield f"<p><em>Note: {escape(warning)}</em></p>"
