@@ -40,11 +40,17 @@ serve: ## Serve MODEL=path-or-url on PORT (8000) of HOST (127.0.0.1) as producti
 check: lint ## The quick part of the tests: linters, types, tests that take no time
 	$(DEV)/python -m pytest -m "not slow"
 
+# Real servers on a shared machine may wait in vain when it stands still: what failed is run a second time, alone, and
+# both runs are in the output. A fault fails twice.
+again = test $$? -eq 1 && echo 'make: what failed is run once more:' && $(1) -m pytest $(2) \
+	--last-failed --last-failed-no-failures=none
+
 test: lint ## Everything, on every interpreter that this machine has a Python for
-	$(DEV)/python -m pytest
+	$(DEV)/python -m pytest || { $(call again,$(DEV)/python,); }
 	@$(ENVIRONMENT) litert >/dev/null || test $$? -eq 3
 	@if test -x .venv-litert/bin/python; then \
-		set -x; .venv-litert/bin/python -m pytest tests/runtime tests/server; fi
+		set -x; .venv-litert/bin/python -m pytest tests/runtime tests/server \
+			|| { $(call again,.venv-litert/bin/python,tests/runtime tests/server); }; fi
 	@$(ENVIRONMENT) tested
 
 lint: dev ## Check style and types
