@@ -61,7 +61,7 @@ def run(url: str, body: bytes, connections: int, seconds: float, headers: Mappin
         thread.start()
     for thread in threads:
         thread.join()
-    ordered = sorted(taken)
+    ordered = sorted(taken) or [0.0]
     share = [1e3 * ordered[min(len(ordered) - 1, int(part * len(ordered)))] for part in (0.5, 0.99)]
     return Load(len(taken), len(failed), time.monotonic() - began, share[0], share[1])
 
