@@ -10,7 +10,7 @@ from runtime import interpreter
 from runtime.errors import ArtifactError, RefusedError, SelfTestError
 from runtime.interpreter import Interpreter
 from runtime.samples import Samples
-from runtime.signature import Array, Signature, has_rows
+from runtime.signature import Array, Batch, Signature, has_rows
 
 # Of the output's largest magnitude: other kernels run for other batch sizes, a quantized one may differ by a step.
 _ROW_TOLERANCE = 0.02
@@ -45,11 +45,12 @@ def _difference(got: Array, want: Array, tolerance: float) -> str:
     return f"is off by {worst:.3g}, allowed is {allowed:.3g}"
 
 
-def zeros(signature: Signature) -> dict[str, Array]:
-    """Inputs of zeros (empty strings) for one row; every variable dimension is 1."""
+def zeros(signature: Signature, length: int = 1) -> dict[str, Array]:
+    """Inputs of zeros (empty strings) for one row; every other variable dimension is `length`."""
     made: dict[str, Array] = {}
+    rows = 1 if signature.batch is not Batch.NONE else length
     for spec in signature.inputs:
-        shape = tuple(max(size, 1) for size in spec.shape)
+        shape = tuple(size if size >= 0 else length if axis else rows for axis, size in enumerate(spec.shape))
         made[spec.name] = np.full(shape, b"", object) if spec.dtype == "string" else np.zeros(shape, spec.dtype)
     return made
 
