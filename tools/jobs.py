@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import IO, Any
 
 from tools.errors import KINDS, ConvertError, ExportError
 
+_NO_MEMORY = re.compile(r"bad_alloc|cannot allocate memory|can't start new thread", re.IGNORECASE)
 WORKER = Path(__file__).resolve().parent / "keras_worker.py"
 
 
@@ -140,8 +142,7 @@ class Worker:
 def crashed(status: int, log: str) -> str:
     """What the wait status of a job without a result says."""
     tail = " ".join(log.split())[-200:]
+    memory = " (out of memory? --memory)" if _NO_MEMORY.search(log) else ""
     if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        memory = " (out of memory? --memory)" if "bad_alloc" in log else ""
-        return f"TensorFlow crashed with {name}{memory}"
-    return f"the job ended without an answer (exit code {os.WEXITSTATUS(status)}): {tail}"
+        return f"TensorFlow crashed with {signal.Signals(os.WTERMSIG(status)).name}{memory}"
+    return f"the job ended without an answer (exit code {os.WEXITSTATUS(status)}){memory}: {tail}"
