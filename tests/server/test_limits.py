@@ -16,7 +16,7 @@ from runtime import model
 from tests import models
 from tests.server.conftest import PATIENCE, Start
 from tests.server.held import Held
-from tests.server.raw import connect, post
+from tests.server.raw import connect, post, read_reply
 
 # Servers are started and stopped all the time.
 pytestmark = pytest.mark.slow
@@ -138,6 +138,21 @@ def test_no_code_runs_for_a_client_that_left_before_a_thread_came_free(start: St
             assert time.monotonic() < deadline, server.log
             time.sleep(0.05)
     assert held.begun == 1
+
+
+@both
+def test_whoever_has_no_body_to_send_is_not_taken_for_gone(start: Start, lane: str, tmp_path: Path) -> None:
+    """A request without one that waits for its thread is answered when it comes free."""
+    held = Held(tmp_path)
+    server = start(models.path("mlp"), WEB_THREADS="1", WORKER_CLASS=lane, MODEL_HOOKS=str(held.hooks))
+    held.hold()
+    with connect(server, post(json.dumps(ROW).encode())) as first, first.makefile("rb") as answer:
+        held.wait()
+        with connect(server, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n") as second, second.makefile("rb") as told:
+            for _ in range(3):  # each is taken after the second request was
+                server.get("/health")
+            held.release()
+            assert (read_reply(answer)[0], read_reply(told, head=True)[0]) == (200, 200)
 
 
 @both
