@@ -19,7 +19,7 @@ from typing import Any
 from tools import entry_points
 from tools.errors import SourceFileError
 from tools.keras_models import refusals, saved_metadata
-from tools.keras_models.precision import float32
+from tools.keras_models.repairs import readable
 from tools.keras_models.subject import KerasSubject, SavedModelSubject, Subject
 from tools.model_files import KERAS, PARTS, SAVED_MODEL, ModelFile, is_keras3_weights
 
@@ -65,7 +65,7 @@ def _load_model(keras: Any, file: ModelFile, objects: dict[str, Any], trust: boo
         with _scope(keras, objects, trust):
             if file.kind == PARTS:
                 return _assemble(keras, file)
-            with _named(float32(file), ".keras" if file.kind == KERAS else ".h5") as path:
+            with _named(readable(file), ".keras" if file.kind == KERAS else ".h5") as path:
                 return keras.models.load_model(path, compile=False, safe_mode=not trust)
     except (SourceFileError, MemoryError):
         raise

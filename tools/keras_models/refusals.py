@@ -13,7 +13,6 @@ _OTHER_WEIGHTS = re.compile(
     r"expected \d+ (?:variables|layers)|weights? count|[Ll]ayer count|layers? into a model|shape mismatch|incompatible"
 )
 _FUNCTION = re.compile(r"Could not locate function '(\w+)'")
-_NAMED_FUNCTION = re.compile(r"'class_name': 'function', 'config': '([^']+)'")
 _BYTECODE = re.compile(r"'\w+': \{'value': \['4w")  # a lambda as tf-keras writes it; no Keras reads that
 _CAUSE = "Exception encountered:"  # what tf-keras puts between the layer at hand and what is wrong with it
 
@@ -22,9 +21,6 @@ def explain(message: str, file: ModelFile) -> SourceFileError:
     """The loader's message as an error with the way out."""
     name = file.path.name
     cause = message.rpartition(_CAUSE)[2]
-    function = _NAMED_FUNCTION.search(message)
-    if function and "'function'" in cause:  # tf-keras tells the kind in place of the name
-        cause = cause.replace("'function'", f"'{function[1]}'")
     if "<lambda>" in cause or _BYTECODE.search(message):
         return SourceFileError(
             f"{name} has a lambda as an activation or another function of a layer, which Keras saves in a form that it "
