@@ -178,8 +178,11 @@ def request_of(scope: Scope) -> Request:
     """The core's request, its body not yet read."""
     client = scope.get("client") or ("",)
     query = query_of(scope["query_string"].decode("latin-1"))
+    path = scope["path"]
+    if "://" in path and not path.startswith("/"):  # a whole URL, as a proxy is sent
+        path = path.partition("://")[2].partition("/")[2]
     # As Werkzeug: several slashes at the start are one.
-    path = "/" + scope["path"].lstrip("/")
+    path = "/" + path.lstrip("/")
     return Request(scope["method"], path, headers_of(scope), query=query, peer=client[0])
 
 

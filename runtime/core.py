@@ -50,6 +50,7 @@ STATUS: tuple[tuple[type[errors.DynoliteError], int], ...] = (
     (errors.DeadlineError, 504),
     (errors.DynoliteError, 500),
 )
+_TOLD = errors.RequestError | errors.OverloadError | errors.DeadlineError | errors.GoneError
 # On every reply, put there by whoever writes it; a handler's own header of the same name comes instead.
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -177,7 +178,7 @@ class Service:
         return self.models.choose(name, client)
 
     def admit(self, access: Access, request: Request) -> None:
-        """Check key, rate and age; raises UnauthorizedError, RateLimitError, DeadlineError, NotFoundError."""
+        """Check key and rate, and note the age; raises UnauthorizedError, RateLimitError, NotFoundError."""
         request.key = self.gate.check(access, request.headers)
         if access == "open":
             return
@@ -185,9 +186,8 @@ class Service:
         if self.limiter:
             self.limiter.take(request.key or client_address(request.headers, request.peer, proxies))
         if proxies and (begun := request.headers.get("x-request-start")):
-            request.deadline -= _age(begun)
-            if request.deadline < request.started:
-                raise errors.DeadlineError("the request waited until its time was over; nothing was computed")
+            due = time.monotonic() - _age(begun) + self.settings.request_seconds
+            request.deadline = min(request.deadline, due)  # the wait for a thread is in the age
 
 
 Handler = Callable[..., Reply]
@@ -268,7 +268,7 @@ def _failed(service: Service, rule: str, request: Request, error: errors.Dynolit
 def error_reply(error: errors.DynoliteError) -> Reply:
     """The reply that tells an error: its message where the client can act on it, a brief word where not."""
     status = next(status for kind, status in STATUS if isinstance(error, kind))
-    told = str(error) if isinstance(error, errors.RequestError | errors.OverloadError | errors.DeadlineError) else ""
+    told = str(error) if isinstance(error, _TOLD) else ""  # of the others the log tells
     reply = json_reply({"error": told or "the server failed on this request; its log says why"}, status)
     if isinstance(error, errors.OverloadError | errors.RateLimitError):
         reply.headers["Retry-After"] = str(error.retry_after)

@@ -60,6 +60,8 @@ REQUESTS = {
     "a percent-encoded name": post(GOOD, "/predict/%6dlp"),
     "a slash too many": post(GOOD, "/predict/"),
     "two slashes": post(GOOD, "//predict"),
+    "a whole URL": post(GOOD, "http://x/predict"),
+    "a whole URL without a path": b"GET http://x HTTP/1.1\r\nHost: x\r\n\r\n",
     "two slashes within": post(GOOD, "/predict//mlp"),
     "an unknown path": post(GOOD, "/nothing"),
     "an unknown path with a body over the limit": post(b" " * 100_001, "/nothing"),
