@@ -280,13 +280,7 @@ def _culprit(value: object) -> str:
     if isinstance(value, list):
         found = [_culprit(item) for item in value[:1000]]
         return next((word for word in found if word != "a number"), found[0] if found else "an empty list")
-    words = {
-        str: "a string",
-        dict: "an object",
-        bool: "true or false",
-        type(None): "null",
-        bytes: "bytes",
-    }
+    words = {str: "a string", dict: "an object", bool: "true or false", type(None): "null", bytes: "bytes"}
     return words.get(type(value), "a number")
 
 
@@ -299,7 +293,4 @@ def _names(names: list[str]) -> str:
 
 
 def _elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= max(size, 1)
-    return count
+    return math.prod(max(size, 1) for size in shape)
