@@ -49,12 +49,10 @@ def rebuild(path: Path, custom_objects: str, trust: bool) -> Subject | None:
     carried = ModelFile(SAVED_MODEL, path, config={"nodes": nodes}).code_layers()
     if carried and not trust:
         raise refusals.untrusted(path.name, carried)
-    keras = importlib.import_module("tf_keras")
+    keras, objects = importlib.import_module("tf_keras"), _custom_objects(custom_objects)
     try:
-        with _scope(keras, _custom_objects(custom_objects), trust):
+        with _scope(keras, objects, trust):
             return KerasSubject(keras.models.load_model(path, compile=False, safe_mode=not trust), keras)
-    except SourceFileError:
-        raise
     except Exception:  # noqa: BLE001 - its signature is there still, and may do
         traceback.print_exc()
         return None
@@ -62,9 +60,12 @@ def rebuild(path: Path, custom_objects: str, trust: bool) -> Subject | None:
 
 def _load_model(keras: Any, file: ModelFile, objects: dict[str, Any], trust: bool) -> Any:
     try:
+        if file.factory:  # code of one's own, which decides for itself what it trusts
+            with keras.utils.custom_object_scope(objects):
+                return _weighted(entry_points.resolve(file.factory)(), file)
         with _scope(keras, objects, trust):
             if file.kind == PARTS:
-                return _assemble(keras, file)
+                return _weighted(keras.models.model_from_json(json.dumps(file.config)), file)
             with _named(readable(file), ".keras" if file.kind == KERAS else ".h5") as path:
                 return keras.models.load_model(path, compile=False, safe_mode=not trust)
     except (SourceFileError, MemoryError):
@@ -73,11 +74,8 @@ def _load_model(keras: Any, file: ModelFile, objects: dict[str, Any], trust: boo
         raise refusals.explain(str(error), file) from error
 
 
-def _assemble(keras: Any, file: ModelFile) -> Any:
-    if file.factory:
-        model = entry_points.resolve(file.factory)()
-    else:
-        model = keras.models.model_from_json(json.dumps(file.config))
+def _weighted(model: Any, file: ModelFile) -> Any:
+    """The model with the weights that lie beside it, if any do."""
     if file.weights is not None:
         suffix = ".weights.h5" if is_keras3_weights(file.weights) else ".h5"
         with _named(file.weights, suffix) as path:
