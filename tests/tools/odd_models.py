@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def uncalled() -> Any:
             return self.only(inputs)
 
     return Net()
+
+
+def trusting() -> Any:
+    """Code of one's own that loads a file with a lambda in it, and says that it trusts it."""
+    keras = _keras()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lambda.keras"
+        keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x * 2)]).save(path)
+        return keras.models.load_model(path, safe_mode=False)
 
 
 def swish_of_mine(inputs: Any) -> Any:

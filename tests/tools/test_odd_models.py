@@ -48,6 +48,10 @@ def test_a_saved_model_of_before_tf_2_5_is_exported_by_its_layers(export: Export
     assert told.written is not None
 
 
+def test_code_of_ones_own_decides_for_itself_what_it_trusts(export: Export) -> None:
+    assert export("--architecture", f"{ODD}:trusting", *PLAIN).written is not None
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
