@@ -38,10 +38,14 @@ def _difference(got: Array, want: Array, tolerance: float) -> str:
         return f"has shape {got.shape}, expected {want.shape}"
     if want.dtype.kind in "OSb":
         return "" if np.array_equal(got, want) else "differs"
-    allowed = tolerance * max(float(np.max(np.abs(np.nan_to_num(want)), initial=0)), 1e-6)
+    allowed = tolerance * max(float(np.max(np.abs(want[np.isfinite(want)]), initial=0)), 1e-6)
     if np.allclose(got, want, rtol=0, atol=allowed, equal_nan=True):
         return ""
-    worst = float(np.max(np.abs(got.astype(np.float64) - want.astype(np.float64)), initial=0))
+    if not np.array_equal(np.isfinite(got), np.isfinite(want)):
+        return "is infinite or no number where it should not be, or the other way round"
+    with np.errstate(invalid="ignore"):  # of equal infinities
+        differences = np.abs(got.astype(np.float64) - want.astype(np.float64))
+    worst = float(np.max(differences[~np.isnan(differences)], initial=0))
     return f"is off by {worst:.3g}, allowed is {allowed:.3g}"
 
 

@@ -7,11 +7,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import artifact, interpreter, model, samples
+from runtime import artifact, interpreter, model, samples, self_test
 from runtime.errors import ArtifactError, DeadlineError, OverloadError, RequestError, SelfTestError, TooLargeError
 from runtime.model import Limits
 from runtime.pool import Pool
@@ -226,3 +228,22 @@ def test_samples_without_a_sample_are_damaged() -> None:
     empty = samples.Samples({"x": np.zeros((0, 1, 4), np.float32)}, {"y": np.zeros((0, 1, 3), np.float32)})
     with pytest.raises(ArtifactError, match=r"samples.npz is damaged"):
         samples.loads(samples.dumps(empty), 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ([1.0, np.inf, np.nan], ""),
+        ([2.0, np.inf, np.nan], "is off by 1, "),
+        ([1.0, -np.inf, np.nan], "is off by inf, "),
+        ([1.0, np.inf, 0.0], "no number where it should not be"),
+    ],
+)
+def test_an_infinity_in_a_golden_answer_hides_nothing(given: list[float], problem: str) -> None:
+    """It was taken for the largest number there is, of which a thousandth is allowed."""
+    row = np.array([[[1, 2, 3, 4]]], np.float32)
+    golden = samples.Samples({"features": row}, {"y": np.array([[1.0, np.inf, np.nan]], np.float32)})
+    leased: Any = SimpleNamespace(run=lambda _: {"y": np.array(given, np.float32)})
+    told = pytest.raises(SelfTestError, match=problem) if problem else contextlib.nullcontext()
+    with told:
+        self_test.replay(golden, leased)
