@@ -1,8 +1,8 @@
 """A plain request whose body comes in pieces: put together where it is to stand, and answered as a whole.
 
 asyncio reads a body into new bytes, gunicorn's parser copies them into its buffer and out again, no more than 256 KB
-wait for the application, and each piece wakes the loop: for a picture of 600 KB that is a millisecond of work. Here the
-kernel writes into a buffer of the announced size, and is asked to wake the loop only when there is much to take.
+wait for the application, and each piece wakes the loop: up to a millisecond for a picture of 600 KB. Here the kernel
+writes into a buffer of the announced size, and is asked to wake the loop only when there is much to take.
 """
 
 from __future__ import annotations
