@@ -29,6 +29,7 @@ from runtime import core
 from runtime.asgi import SERVER, Lane
 from runtime.collector import Collector
 from runtime.core import Reply, Request
+from runtime.errors import PredictError
 from runtime.plain_http import Reader
 from runtime.routes import ROUTES
 
@@ -175,7 +176,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
             return False
         request, size = found
         request.peer = self._peer
-        if len(request.body) == size:
+        whole = len(request.body) == size
+        if whole:
             reply = self.worker.lane.answer_now(request)
             if reply is not None:
                 self._reply(reply)
@@ -184,7 +186,8 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
             return False
         collector = Collector(self.transport, request.body, size)
         self._collector, request.body = collector, b""
-        collector.begin(lambda: self._ready(request, collector), self.connection_lost)
+        ready = self._start if whole else self._ready
+        collector.begin(lambda: ready(request, collector), self.connection_lost)
         return True
 
     def _ready(self, request: Request, collector: Collector) -> None:
@@ -197,10 +200,18 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]
                 self._end(collector, reply)
                 return
             request.body = b""
+        self._start(request, collector)
+
+    def _start(self, request: Request, collector: Collector) -> None:
         self._serving = self.worker.loop.create_task(self._serve(request, collector))
 
     async def _serve(self, request: Request, collector: Collector) -> None:
-        reply, close = await self.worker.lane.serve(request, collector.receive)
+        try:
+            reply, close = await self.worker.lane.serve(request, collector.receive)
+        except Exception:
+            # Otherwise nobody would answer, nor close the connection.
+            self.log.exception("the fast lane failed")
+            reply, close = core.error_reply(PredictError("internal error")), True
         self._end(collector, reply, close=close)
 
     def _end(self, collector: Collector, reply: Reply, *, close: bool = False) -> None:
