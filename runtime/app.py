@@ -84,7 +84,7 @@ def _view(service: Service, routes: list[Route]) -> Callable[..., flask.Response
                 request.body = _read_body(service.settings)
             except DynoliteError as error:
                 return _response(core.refuse(service, request, error))
-        _begin(request, service.settings.request_seconds)
+        request.begin(service.settings.request_seconds, flask.request.environ.get(WAITED, 0.0))
         return _response(core.answer(service, route, request, segments))
 
     return view
@@ -102,15 +102,6 @@ def _request() -> Request:
         peer=asked.environ.get("REMOTE_ADDR", ""),
         gone=partial(_closed, connection) if connection else _never,
     )
-
-
-def _begin(request: Request, seconds: float) -> None:
-    """Start the request's clock when it began to wait for a thread, where the server tells."""
-    request.begin(seconds)
-    waited = flask.request.environ.get(WAITED, 0.0)
-    request.started -= waited
-    request.lap_started -= waited
-    request.deadline -= waited
 
 
 def _read_body(settings: Settings) -> bytes:

@@ -85,11 +85,11 @@ class Request:
     laps: dict[str, float] = field(default_factory=dict)
     lap_started: float = 0.0
 
-    def begin(self, seconds: float) -> None:
-        """Start the clock, once: the deadline is in so many seconds."""
+    def begin(self, seconds: float, waited: float = 0.0) -> None:
+        """Start the clock, once: the deadline is so many seconds after the request came, `waited` seconds ago."""
         if self.started:  # by a lane that let it wait for a thread
             return
-        self.started = self.lap_started = time.monotonic()
+        self.started = self.lap_started = time.monotonic() - waited
         self.deadline = self.started + seconds
         self.id = request_id_of(self.headers)
 
