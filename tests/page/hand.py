@@ -1,4 +1,4 @@
-"""A person at the page: how a hand writes the ten digits, draws them, and what is then read.
+"""A person at the page: how a hand writes the ten digits, draws them, what is then read, and copied to be run.
 
 The strokes of each digit are points on a pad that is one unit wide and high.
 """
@@ -6,7 +6,12 @@ The strokes of each digit are points on a pad that is one unit wide and high.
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from tests.server.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,3 +74,24 @@ def wait_still(page: Page) -> None:
 
 def wait_answer(page: Page, selector: str = ".bars li") -> None:
     page.locator(f"#answer {selector}").first.wait_for()
+
+
+def node() -> str:
+    """The JavaScript that Playwright brings."""
+    from playwright._impl._driver import compute_driver_executable
+
+    return str(compute_driver_executable()[0])
+
+
+def run_snippets(page: Page) -> Iterator[tuple[str, str]]:
+    """Run the request that the page gives to copy; each language with what was printed."""
+    for language, command in {
+        "curl": ["sh", "-c"],
+        "Python": [sys.executable, "-c"],
+        "JavaScript": [node(), "--input-type=module", "-e"],
+    }.items():
+        page.locator("#languages").get_by_role("button", name=language).click()
+        code = page.locator("#snippet code").text_content() or ""
+        done = subprocess.run([*command, code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        yield language, done.stdout

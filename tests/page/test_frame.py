@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,9 @@ from runtime import artifact
 from tests.models import path as model_path
 from tests.page.conftest import DIGITS, Open, Serve
 from tests.page.hand import DIGITS as HAND
-from tests.page.hand import draw, wait_answer, wait_form, wait_still
+from tests.page.hand import draw, run_snippets, wait_answer, wait_form, wait_still
 from tests.page.screenshots import PICTURES, take
-from tests.server.conftest import PATIENCE, start_gunicorn
+from tests.server.conftest import start_gunicorn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -36,24 +34,13 @@ def test_on_a_phone_the_answer_is_told_before_it_is_scrolled_to(serve: Serve, op
 
 
 def test_the_copied_request_gives_the_answer_on_the_screen(serve: Serve, open_page: Open) -> None:
-    from playwright._impl._driver import compute_driver_executable
-
-    node = str(compute_driver_executable()[0])  # Playwright brings its own
     page = open_page(serve(model_path("packed")))
     wait_form(page)
     page.get_by_role("button", name="Predict").click()
     wait_answer(page)
     want = json.loads(page.locator("#answer pre").text_content() or "")
-    for language, command in {
-        "curl": ["sh", "-c"],
-        "Python": [sys.executable, "-c"],
-        "JavaScript": [node, "--input-type=module", "-e"],
-    }.items():
-        page.locator("#languages").get_by_role("button", name=language).click()
-        code = page.locator("#snippet code").text_content() or ""
-        done = subprocess.run([*command, code], capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, done.stderr
-        numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", done.stdout)]
+    for language, printed in run_snippets(page):
+        numbers = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", printed)]
         assert np.allclose(numbers, want["predictions"][0], rtol=1e-5), language
 
 

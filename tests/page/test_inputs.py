@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from PIL import Image
 from runtime import artifact
 from tests.models import path as model_path
 from tests.page.conftest import DIGITS, Open, Serve
-from tests.page.hand import best, wait_answer, wait_form
+from tests.page.hand import best, node, run_snippets, wait_answer, wait_form
 from tests.server.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -51,22 +50,11 @@ def test_whole_numbers_in_fields_are_exact(serve: Serve, open_page: Open) -> Non
 
 
 def test_the_copied_requests_have_every_digit(serve: Serve, open_page: Open) -> None:
-    from playwright._impl._driver import compute_driver_executable
-
     page = open_page(serve(model_path("int64_io")))
     wait_form(page)
     page.get_by_label("x 1").fill(str(BEYOND))
-    node = str(compute_driver_executable()[0])
-    for language, command in {
-        "curl": ["sh", "-c"],
-        "Python": [sys.executable, "-c"],
-        "JavaScript": [node, "--input-type=module", "-e"],
-    }.items():
-        page.locator("#languages").get_by_role("button", name=language).click()
-        code = page.locator("#snippet code").text_content() or ""
-        done = subprocess.run([*command, code], capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, done.stderr
-        assert str(BEYOND + 1) in done.stdout, language
+    for language, printed in run_snippets(page):
+        assert str(BEYOND + 1) in printed, language
 
 
 def test_the_editor_s_text_is_sent_as_it_stands(serve: Serve, open_page: Open) -> None:
@@ -86,8 +74,6 @@ def test_the_editor_s_text_is_sent_as_it_stands(serve: Serve, open_page: Open) -
 
 
 def test_words_with_signs_of_javascript_are_copied_as_they_are(serve: Serve, open_page: Open) -> None:
-    from playwright._impl._driver import compute_driver_executable
-
     page = open_page(serve(model_path("string_lookup")))
     wait_form(page)
     page.get_by_role("button", name="JSON", exact=True).click()
@@ -95,8 +81,7 @@ def test_words_with_signs_of_javascript_are_copied_as_they_are(serve: Serve, ope
     page.get_by_label("The request's body").fill(body)
     page.locator("#languages").get_by_role("button", name="JavaScript").click()
     code = (page.locator("#snippet code").text_content() or "").partition("const reply")[0] + "console.log(body);"
-    node = str(compute_driver_executable()[0])
-    done = subprocess.run([node, "-e", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    done = subprocess.run([node(), "-e", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == body + "\n"
 
 
