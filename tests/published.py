@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,14 @@ def packed(version: str, model: str = "mlp", name: str = "digits", tolerance: fl
         path = Path(folder) / "model.tflite"
         artifact.write(path, plain.read_bytes(), manifest, (), samples)
         return path.read_bytes()
+
+
+def write(folder: Path, *versions: str) -> dict[str, Path]:
+    """Artifacts of these versions as files."""
+    paths = {version: folder / f"{version}.tflite" for version in versions}
+    for version, path in paths.items():
+        path.write_bytes(packed(version))
+    return paths
 
 
 def index(versions: dict[str, bytes], channels: dict[str, str], name: str = "digits") -> dict[str, Any]:

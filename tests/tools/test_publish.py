@@ -64,12 +64,7 @@ def store(server: Running, request: pytest.FixtureRequest, monkeypatch: pytest.M
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Artifacts of several versions."""
-    folder = tmp_path_factory.mktemp("files")
-    found = {}
-    for version in ("1.0.0", "1.1.0", "1.2.0", "2.0.0"):
-        found[version] = folder / f"{version}.tflite"
-        found[version].write_bytes(published.packed(version))
-    return found
+    return published.write(tmp_path_factory.mktemp("files"), "1.0.0", "1.1.0", "1.2.0", "2.0.0")
 
 
 def publish(store: Running, path: Path, **options: Any) -> catalogue.Published:

@@ -18,12 +18,7 @@ from tools import catalogue, publishing, stores
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Artifacts of several versions."""
-    folder = tmp_path_factory.mktemp("files")
-    found = {}
-    for version in ("1.0.0", "1.1.0", "1.2.0", "2.0.0"):
-        found[version] = folder / f"{version}.tflite"
-        found[version].write_bytes(published.packed(version))
-    return found
+    return published.write(tmp_path_factory.mktemp("files"), "1.0.0", "1.1.0", "1.2.0", "2.0.0")
 
 
 def test_a_dry_run_leaves_the_very_tree_in_a_folder(tmp_path: Path, files: dict[str, Path]) -> None:

@@ -27,12 +27,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Artifacts of several versions."""
-    folder = tmp_path_factory.mktemp("files")
-    found = {}
-    for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
-        found[version] = folder / f"{version}.tflite"
-        found[version].write_bytes(published.packed(version))
-    return found
+    return published.write(tmp_path_factory.mktemp("files"), "1.0.0", "1.1.0", "1.2.0", "1.3.0")
 
 
 def entry(store: Folder, path: Path, version: str, channel: str | None = None) -> str:
