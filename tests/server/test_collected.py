@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -169,3 +170,22 @@ def test_large_bodies_of_many_clients_at_once(server: Server) -> None:
             row = server.post("/predict", json={"instances": [[number, 2, 3, 4]]}).json()
             assert status == 200
             assert json.loads(body)["predictions"][-1] == pytest.approx(row["predictions"][0], rel=1e-5)
+
+
+def test_a_fault_in_the_lane_is_500_and_the_end_of_the_connection(start: Start, tmp_path: Path) -> None:
+    """It would be ours, and is put there by the user's hooks; nobody waits for a reply that does not come."""
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(
+        "import runtime.asgi\n\n\ndef after(outputs):\n    return outputs\n\n\n"
+        "async def broken(lane, request, receive):\n    raise RuntimeError('a fault')\n\n\n"
+        "runtime.asgi.Lane.serve = broken\n"
+    )
+    server = start(models.path("mlp"), WORKER_CLASS="fast", MODEL_HOOKS=str(hooks))
+    with talk(server) as (client, stream):
+        client.sendall(post(body_of(300_000)))
+        status, headers, body = read_reply(stream)
+        assert (status, headers["connection"]) == (500, "close")
+        assert b"its log says why" in body
+        assert stream.read() == b""
+    assert server.get("/health").status_code == 200
+    server.line("RuntimeError: a fault")
